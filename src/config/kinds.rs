@@ -1,0 +1,93 @@
+//! What is usual for each kind of provider: the defaults of its table.
+//!
+//! Addresses and limits are those of the providers' own pages; `weir.toml` names the pages.
+//! Prices and keys have no default: money is never assumed.
+
+use std::time::Duration;
+
+/// What a provider counts, and so where its price stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Billing {
+    /// Its own credits, at `credit_price`.
+    Credits,
+    /// Tokens, at the prices of `[models]`.
+    Tokens,
+}
+
+/// The defaults of one kind.
+#[derive(Debug)]
+pub(super) struct Kind {
+    pub(super) name: &'static str,
+    pub(super) base_url: &'static str,
+    pub(super) billing: Billing,
+    pub(super) requests_per_second: Option<u32>,
+    pub(super) reads_per_minute: Option<u32>,
+    pub(super) poll_deadline: Option<Duration>,
+    pub(super) max_in_flight: u32,
+    pub(super) timeout: Duration,
+}
+
+/// Every kind this program knows.
+pub(super) static KINDS: &[Kind] = &[
+    Kind { name: "leadmagic", base_url: "https://api.leadmagic.io", requests_per_second: Some(80), ..UNKNOWN },
+    Kind { name: "prospeo", base_url: "https://api.prospeo.io", requests_per_second: Some(5), ..UNKNOWN },
+    Kind {
+        name: "findymail",
+        base_url: "https://app.findymail.com",
+        max_in_flight: 30,
+        timeout: Duration::from_secs(60),
+        ..UNKNOWN
+    },
+    Kind {
+        name: "icypeas",
+        base_url: "https://app.icypeas.com/api",
+        requests_per_second: Some(10),
+        reads_per_minute: Some(30),
+        poll_deadline: Some(Duration::from_secs(120)),
+        ..UNKNOWN
+    },
+    Kind { name: "zerobounce", base_url: "https://api.zerobounce.net/v2", requests_per_second: Some(100), ..UNKNOWN },
+    Kind {
+        name: "millionverifier",
+        base_url: "https://api.millionverifier.com/api/v3",
+        requests_per_second: Some(100),
+        ..UNKNOWN
+    },
+    Kind { name: "firecrawl", base_url: "https://api.firecrawl.dev/v2", requests_per_second: Some(8), ..UNKNOWN },
+    Kind {
+        name: "openai",
+        base_url: "https://api.openai.com/v1",
+        billing: Billing::Tokens,
+        requests_per_second: Some(50),
+        ..UNKNOWN
+    },
+    Kind {
+        name: "anthropic",
+        base_url: "https://api.anthropic.com",
+        billing: Billing::Tokens,
+        requests_per_second: Some(50),
+        ..UNKNOWN
+    },
+];
+
+/// What the kinds have in common; stands for a kind that is a mistake.
+pub(super) const UNKNOWN: Kind = Kind {
+    name: "",
+    base_url: "",
+    billing: Billing::Credits,
+    requests_per_second: None,
+    reads_per_minute: None,
+    poll_deadline: None,
+    max_in_flight: 50,
+    timeout: Duration::from_secs(30),
+};
+
+impl Kind {
+    pub(super) fn named(name: &str) -> Option<&'static Self> {
+        KINDS.iter().find(|kind| kind.name == name)
+    }
+
+    pub(super) fn names() -> impl Iterator<Item = &'static str> {
+        KINDS.iter().map(|kind| kind.name)
+    }
+}

@@ -1,0 +1,114 @@
+//! The half that is swapped whole: providers, prices, waterfalls, limits.
+
+use crate::config::provider::ProviderSettings;
+use crate::config::reader::Reader;
+use crate::config::waterfall::Waterfall;
+use crate::domain::ConfigVersion;
+use crate::domain::ProviderName;
+use crate::domain::Usd;
+use crate::domain::WaterfallName;
+use rust_decimal::Decimal;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The waterfall of a job that names none.
+const DEFAULT_WATERFALL: &str = "work_email";
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// One snapshot of the live half. A lead finishes on the snapshot it started with.
+#[derive(Debug, Clone)]
+pub struct Live {
+    /// Equal for equal meaning, on every worker.
+    pub version: ConfigVersion,
+    /// By the table's name.
+    pub providers: BTreeMap<ProviderName, ProviderSettings>,
+    /// By the provider's own name for the model.
+    pub models: BTreeMap<String, ModelPrices>,
+    /// By the table's name.
+    pub waterfalls: BTreeMap<WaterfallName, Waterfall>,
+    /// How old an earlier answer may be to be used again.
+    pub cache_max_age: Duration,
+    /// A balance below this is announced, unless the workspace has its own threshold.
+    pub low_balance: Usd,
+    /// Leads a worker decides and calls for at the same time.
+    pub leads_in_flight: u32,
+}
+
+/// A model's provider, and its prices in USD per million tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelPrices {
+    /// Who serves it; its kind is priced by tokens.
+    pub provider: ProviderName,
+    /// Input that is neither read from nor written to the provider's cache.
+    pub input_per_million: Decimal,
+    /// Input read from its cache.
+    pub cached_input_per_million: Decimal,
+    /// Input written to its cache.
+    pub cache_write_per_million: Decimal,
+    /// Output, reasoning included.
+    pub output_per_million: Decimal,
+}
+
+impl Live {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        let leads_in_flight = reader.table(&["worker"]).within("leads_in_flight", 512, 1..=100_000);
+        let cache_max_age = reader.table(&["cache"]).within("max_age", 30 * DAY, Duration::ZERO..=3_650 * DAY);
+        let low_balance = reader.table(&["wallet"]).or("low_balance", Usd::from_nanos(10_000_000_000));
+
+        let mut providers = BTreeMap::new();
+        for name in reader.names("providers") {
+            providers.insert(ProviderName::new(name.as_str()), ProviderSettings::read(&name, reader));
+        }
+        let mut models = BTreeMap::new();
+        for name in reader.names("models") {
+            let prices = ModelPrices::read(&name, reader, &providers);
+            models.insert(name, prices);
+        }
+        let mut waterfalls = BTreeMap::new();
+        for name in reader.names("waterfalls") {
+            waterfalls.insert(WaterfallName::new(name.as_str()), Waterfall::read(&name, reader, &providers));
+        }
+        let version = reader.version();
+        Self { version, providers, models, waterfalls, cache_max_age, low_balance, leads_in_flight }
+    }
+
+    /// The waterfall of this name; without a name `work_email`, else the only one there is.
+    ///
+    /// # Errors
+    /// A sentence for whoever asked, naming the waterfalls there are.
+    pub fn default_waterfall(&self, named: Option<&str>) -> Result<&Waterfall, String> {
+        let names: Vec<&str> = self.waterfalls.keys().map(WaterfallName::as_str).collect();
+        let names = names.join(", ");
+        if let Some(name) = named {
+            let found = self.waterfalls.get(&WaterfallName::new(name));
+            return found.ok_or_else(|| format!("there is no waterfall `{name}`; there are: {names}"));
+        }
+        let mut all = self.waterfalls.values();
+        match (self.waterfalls.get(&WaterfallName::new(DEFAULT_WATERFALL)), all.next(), all.next()) {
+            (Some(waterfall), _, _) | (None, Some(waterfall), None) => Ok(waterfall),
+            (None, Some(_), Some(_)) => Err(format!("name the waterfall; there are: {names}")),
+            (None, None, _) => Err("the configuration has no waterfall".to_owned()),
+        }
+    }
+}
+
+impl ModelPrices {
+    fn read(name: &str, reader: &mut Reader<'_>, providers: &BTreeMap<ProviderName, ProviderSettings>) -> Self {
+        let mut table = reader.table(&["models", name]);
+        let provider = table.required::<String>("provider").map(ProviderName::new);
+        if let Some(provider) = &provider
+            && !providers.get(provider).is_some_and(ProviderSettings::bills_tokens)
+        {
+            table.mistake("provider", "must name a provider of kind openai or anthropic");
+        }
+        let mut price = |key| table.required(key).unwrap_or(Decimal::ZERO);
+        Self {
+            input_per_million: price("input_per_million"),
+            cached_input_per_million: price("cached_input_per_million"),
+            cache_write_per_million: price("cache_write_per_million"),
+            output_per_million: price("output_per_million"),
+            provider: provider.unwrap_or_else(|| ProviderName::new("")),
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The nouns: ids, money, leads, addresses, steps, verdicts, outcomes.
+//!
+//! Knows the vocabulary of the whole program (DESIGN §2) and what its words may be combined to.
+//! Invariant: no async, no clock, no I/O, no JSON values, no other room. So nothing here can fail
+//! for a reason outside its arguments.
+
+mod address;
+mod attempt;
+mod fingerprint;
+mod ids;
+mod lead;
+mod money;
+mod outcome;
+mod query;
+mod step;
+mod verdict;
+
+pub use address::Address;
+pub use attempt::{AnswerSource, Attempt, AttemptEnd, AttemptState};
+pub use fingerprint::Fingerprint;
+pub use ids::{AttemptNo, ConfigVersion, JobId, LeadId, ProviderName, Run, WaterfallName, WorkspaceId};
+pub use lead::Lead;
+pub use money::{Amount, AmountError, Usd};
+pub use outcome::{Cap, Ending, Outage, Outcome, Reason, Status, Throttle};
+pub use query::{Company, Person, Query};
+pub use step::{KeySource, Operation, Step};
+pub use verdict::Verdict;

@@ -1,0 +1,178 @@
+//! The ledger: what is in each wallet, what open holds bind, and every change, append-only.
+//!
+//! Knows accounts (workspace, bucket), holds, entries, and the [`Boundary`]: everything that changes
+//! between two calls of a lead, committed whole. The rules are pure ([`rules`]); a store applies them
+//! inside its own transaction, many boundaries with one commit.
+//! Invariant: no provider, no HTTP, no float. No call is made without a hold that a store has
+//! committed; nothing here makes one.
+
+mod boundary;
+pub mod rules;
+#[cfg(test)]
+mod tests;
+
+pub use boundary::AccountId;
+pub use boundary::Answer;
+pub use boundary::Begin;
+pub use boundary::Boundary;
+pub use boundary::Committed;
+pub use boundary::Ended;
+pub use boundary::Epoch;
+pub use boundary::JobKey;
+pub use boundary::LeadKey;
+pub use boundary::LeadNo;
+pub use boundary::Pending;
+pub use boundary::Responder;
+pub use boundary::SliceNo;
+pub use boundary::Then;
+pub use boundary::pending;
+
+use crate::domain::JobId;
+use crate::domain::LeadId;
+use crate::domain::Step;
+use crate::domain::Usd;
+use crate::domain::WorkspaceId;
+
+/// Why the ledger did not do what it was asked. Variants are named for what the caller does next.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LedgerError {
+    /// The same id was used before for something else: a mistake in the caller, never repeated.
+    #[error("{what} was used before with other content")]
+    Conflict {
+        /// Which id.
+        what: String,
+    },
+    /// The change would take the balance below what open holds bind.
+    #[error("only {available} USD are available in this wallet")]
+    Insufficient {
+        /// What could be taken.
+        available: Usd,
+    },
+    /// The store cannot be used now (locked, full, gone): nothing was changed, stop and try later.
+    #[error("the store cannot be used: {0}")]
+    Unavailable(String),
+    /// What is stored breaks a rule that the ledger itself holds: stop, and audit.
+    #[error("the store holds something impossible: {0}")]
+    Corrupt(String),
+}
+
+impl LedgerError {
+    /// Can the same request succeed later, unchanged?
+    pub const fn is_transient(&self) -> bool {
+        match self {
+            Self::Unavailable(_) => true,
+            Self::Conflict { .. } | Self::Insufficient { .. } | Self::Corrupt(_) => false,
+        }
+    }
+}
+
+/// A wallet as it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Balance {
+    /// What is in it.
+    pub balance: Usd,
+    /// What open holds bind of it.
+    pub held: Usd,
+}
+
+impl Balance {
+    /// What a new hold may take.
+    pub fn available(self) -> Usd {
+        self.balance.left_after(self.held)
+    }
+}
+
+/// What changed a balance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKind {
+    /// Money came in, once by its reference.
+    TopUp,
+    /// A call was paid.
+    Settle,
+    /// An operator's correction, once by its reference.
+    Adjust,
+}
+
+impl EntryKind {
+    /// The contract's word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TopUp => "top_up",
+            Self::Settle => "settle",
+            Self::Adjust => "adjust",
+        }
+    }
+}
+
+/// One line of a wallet's ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Counts the store's entries; grows along each wallet.
+    pub seq: i64,
+    /// When, wall-clock milliseconds.
+    pub at_ms: i64,
+    /// What kind of change; the stored word.
+    pub kind: String,
+    /// By how much.
+    pub amount: Usd,
+    /// The balance after it.
+    pub balance: Usd,
+    /// The caller's reference of a top-up or adjustment.
+    pub reference: Option<String>,
+    /// For a settlement: the lead and the step that were paid.
+    pub paid: Option<(JobId, LeadId, Step)>,
+}
+
+/// A booking under the caller's own reference: done once, however often it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Booking {
+    /// Whose metered wallet.
+    pub workspace: WorkspaceId,
+    /// Above zero for a top-up; either sign for an adjustment.
+    pub amount: Usd,
+    /// Unique in the wallet.
+    pub reference: String,
+    /// Why, for an adjustment.
+    pub note: Option<String>,
+}
+
+/// What the audit recomputed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Audit {
+    /// Wallets looked at.
+    pub accounts: u64,
+    /// Entries summed.
+    pub entries: u64,
+    /// Holds that bind money now.
+    pub open_holds: u64,
+    /// Every difference found, in words.
+    pub problems: Vec<String>,
+}
+
+/// What a worker and the commands ask of the ledger. A boundary joins the group commit; everything
+/// else is a transaction of its own.
+pub trait Ledger: Send + Sync {
+    /// Commits a step boundary. Asked again with the same ids it gives its first answer.
+    fn commit(&self, boundary: Boundary) -> Pending;
+
+    /// Books money in, once by its reference. `false`: that reference was booked before, alike.
+    fn top_up(&self, booking: Booking) -> Later<'_, bool>;
+
+    /// Books a correction, once by its reference; never below what open holds bind.
+    fn adjust(&self, booking: Booking) -> Later<'_, bool>;
+
+    /// Gives back open holds past their expiry, except those of `owned` jobs; says how many.
+    fn expire(&self, now_ms: i64, owned: Vec<JobKey>) -> Later<'_, u64>;
+
+    /// The metered wallet of a workspace; `None` when it was never mentioned.
+    fn balance(&self, workspace: &WorkspaceId) -> Later<'_, Option<Balance>>;
+
+    /// Up to `limit` entries of the workspace's metered wallet after `after`, oldest first.
+    fn entries(&self, workspace: &WorkspaceId, after: i64, limit: u32) -> Later<'_, Vec<Entry>>;
+
+    /// Recomputes every balance, hold and charge, of one workspace or all.
+    fn audit(&self, workspace: Option<&WorkspaceId>) -> Later<'_, Audit>;
+}
+
+/// An answer of the store that comes later.
+pub type Later<'a, T> = std::pin::Pin<Box<dyn Future<Output = Result<T, LedgerError>> + Send + 'a>>;

@@ -1,0 +1,103 @@
+//! The rules of money, pure: when a hold is granted, refused or made to wait, and what a settlement
+//! takes. Every store decides by these inside its transaction; nothing else decides.
+#![deny(clippy::float_arithmetic, clippy::as_conversions, clippy::arithmetic_side_effects)]
+
+use crate::domain::Cap;
+use crate::domain::Outcome;
+use crate::domain::Usd;
+use crate::ledger::Balance;
+
+/// What a job may spend, has spent, and has bound in open holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JobMoney {
+    /// `max_spend`; `None` is no cap.
+    pub cap: Option<Usd>,
+    /// Charged so far, over all runs.
+    pub spent: Usd,
+    /// Bound in open holds of the job.
+    pub held: Usd,
+}
+
+/// What a lead may spend and has spent. It has at most one open hold: the one in question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeadMoney {
+    /// `max_spend_per_lead`; `None` is no cap.
+    pub cap: Option<Usd>,
+    /// Charged so far in this job, over all runs.
+    pub spent: Usd,
+}
+
+/// What is decided about a hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Bind the money.
+    Grant,
+    /// Only open holds of others stand in the way.
+    Wait(Obstacle),
+    /// Never, as things are: `Unaffordable` or `Capped`.
+    Refuse(Outcome),
+}
+
+/// Whose open holds stand in the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Others' on the same wallet.
+    Wallet,
+    /// Others' of the same job, under the job's cap.
+    JobCap,
+}
+
+/// Decides a hold of `price`. A refusal that no settlement of others can lift comes before any
+/// waiting; of several, the order of CONTRACTS §2: wallet, lead, job. A price of zero binds nothing
+/// and is always granted.
+pub fn decide_hold(price: Usd, wallet: Balance, job: JobMoney, lead: LeadMoney) -> Decision {
+    if !price.is_positive() {
+        return Decision::Grant;
+    }
+    if price > wallet.balance {
+        return Decision::Refuse(Outcome::Unaffordable);
+    }
+    if lead.cap.is_some_and(|cap| price > cap.left_after(lead.spent)) {
+        return Decision::Refuse(Outcome::Capped(Cap::Lead));
+    }
+    let job_left = job.cap.map(|cap| cap.left_after(job.spent));
+    if job_left.is_some_and(|left| price > left) {
+        return Decision::Refuse(Outcome::Capped(Cap::Job));
+    }
+    if price > wallet.available() {
+        return Decision::Wait(Obstacle::Wallet);
+    }
+    if job_left.is_some_and(|left| price > left.left_after(job.held)) {
+        return Decision::Wait(Obstacle::JobCap);
+    }
+    Decision::Grant
+}
+
+/// What a settlement does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settlement {
+    /// Taken from the balance.
+    pub charged: Usd,
+    /// Given back from what was held: the whole hold, if it was still open.
+    pub released: Usd,
+    /// What the provider takes and the customer does not pay: the house's loss.
+    pub lost: Usd,
+}
+
+/// Settles `owed` against a hold that still binds `held` (zero when it expired). Up to the hold it is
+/// simply charged. What is owed beyond it is charged as far as wallet, lead cap and job cap still
+/// allow; the rest is the house's loss.
+///
+/// `wallet`, `job` and `lead` are as they stand with this hold still open.
+pub fn settle(owed: Usd, held: Usd, wallet: Balance, job: JobMoney, lead: LeadMoney) -> Settlement {
+    let owed = owed.max(Usd::ZERO);
+    let covered = owed.min(held);
+    let beyond = owed.left_after(covered);
+    let room = |cap: Option<Usd>, used: Usd| cap.map_or(Usd::MAX, |cap| cap.left_after(used));
+    let job_used = job.spent.saturating_add(job.held);
+    let extra = beyond
+        .min(wallet.available())
+        .min(room(job.cap, job_used))
+        .min(room(lead.cap, lead.spent.saturating_add(covered)));
+    Settlement { charged: covered.saturating_add(extra), released: held, lost: beyond.left_after(extra) }
+}

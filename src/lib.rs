@@ -1,0 +1,12 @@
+//! weir enriches sales leads over paid third-party providers, waterfall by waterfall, and counts
+//! every cent. `ARCHITECTURE.md` says how it hangs together; each room opens with what it knows.
+
+pub mod clock;
+pub mod domain;
+pub mod http;
+pub mod jobs;
+pub mod ledger;
+pub mod pricing;
+pub mod providers;
+pub mod store;
+pub mod waterfall;

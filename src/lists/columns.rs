@@ -1,0 +1,201 @@
+//! Which column holds which field of a lead.
+
+use crate::lists::ListError;
+use std::fmt;
+use std::str::FromStr;
+
+/// How many column names a message lists.
+const NAMES_SHOWN: usize = 20;
+
+/// What a column can hold.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Field {
+    /// The list's own id of the lead.
+    LeadId,
+    /// Given name.
+    FirstName,
+    /// Family name.
+    LastName,
+    /// Whole name.
+    FullName,
+    /// The company's name.
+    Company,
+    /// The company's domain or website.
+    Domain,
+    /// The person's LinkedIn profile.
+    LinkedinUrl,
+    /// An address that comes with the lead.
+    Email,
+}
+
+impl Field {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::LeadId,
+        Self::FirstName,
+        Self::LastName,
+        Self::FullName,
+        Self::Company,
+        Self::Domain,
+        Self::LinkedinUrl,
+        Self::Email,
+    ];
+
+    /// The contract's word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LeadId => "lead_id",
+            Self::FirstName => "first_name",
+            Self::LastName => "last_name",
+            Self::FullName => "full_name",
+            Self::Company => "company",
+            Self::Domain => "domain",
+            Self::LinkedinUrl => "linkedin_url",
+            Self::Email => "email",
+        }
+    }
+
+    /// The names it is recognised by; where a list has several, the earlier one wins.
+    const fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::LeadId => &["lead_id", "id"],
+            Self::FirstName => &["first_name", "first", "given_name"],
+            Self::LastName => &["last_name", "last", "surname"],
+            Self::FullName => &["full_name", "name"],
+            Self::Company => &["company", "company_name", "organization"],
+            Self::Domain => &["domain", "company_domain", "website", "url"],
+            Self::LinkedinUrl => &["linkedin_url", "linkedin", "profile_url"],
+            Self::Email => &["email"],
+        }
+    }
+}
+
+impl FromStr for Field {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|field| field.as_str() == text).ok_or(())
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Columns named by the user, before any is recognised by its name.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Mapping(Vec<(Field, String)>);
+
+impl Mapping {
+    /// Reads `field=Column`, once per field, as `--map` takes them.
+    ///
+    /// # Errors
+    /// `BadInput` naming the entry.
+    pub fn parse(entries: &[impl AsRef<str>]) -> Result<Self, ListError> {
+        let mut mapping = Self::default();
+        for entry in entries {
+            let entry = entry.as_ref();
+            let refuse = |problem: String| ListError::BadInput { place: format!("--map {entry}"), problem };
+            let (field, column) = entry
+                .split_once('=')
+                .filter(|(_, column)| !column.trim().is_empty())
+                .ok_or_else(|| refuse("write it as field=Column, for example email=\"Work mail\"".to_owned()))?;
+            let field = field.trim().parse::<Field>().map_err(|()| {
+                refuse(format!("there is no field `{}`; the fields are {}", field.trim(), listed(Field::ALL)))
+            })?;
+            if mapping.column(field).is_some() {
+                return Err(refuse(format!("{field} is mapped twice; keep one of the two")));
+            }
+            mapping.0.push((field, column.trim().to_owned()));
+        }
+        mapping.0.sort();
+        Ok(mapping)
+    }
+
+    /// The entries in the order of the fields, whatever order they were given in: part of what
+    /// makes two readings of a list the same.
+    pub fn entries(&self) -> &[(Field, String)] {
+        &self.0
+    }
+
+    /// The column the user named for a field.
+    pub(super) fn column(&self, field: Field) -> Option<&str> {
+        self.0.iter().find(|(mapped, _)| *mapped == field).map(|(_, column)| column.as_str())
+    }
+}
+
+/// The place of each field in a header, in the order of [`Field::ALL`].
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Columns([Option<usize>; Field::ALL.len()]);
+
+impl Columns {
+    /// Finds each field's column: the mapped one, else the first of its names that is there and
+    /// not mapped to another field. Case, spaces, `_` and `-` do not count.
+    pub(super) fn recognise(header: &[&str], mapping: &Mapping) -> Self {
+        let squeezed: Vec<String> = header.iter().map(|name| squeeze(name)).collect();
+        let find_mapped = |column: &str| {
+            let exact = header.iter().position(|name| name.trim() == column);
+            exact.or_else(|| squeezed.iter().position(|name| *name == squeeze(column)))
+        };
+        let taken: Vec<usize> = mapping.0.iter().filter_map(|(_, column)| find_mapped(column)).collect();
+        let find_named = |wanted: &str| {
+            let wanted = squeeze(wanted);
+            squeezed.iter().enumerate().position(|(place, name)| *name == wanted && !taken.contains(&place))
+        };
+        Self(Field::ALL.map(|field| match mapping.column(field) {
+            Some(column) => find_mapped(column),
+            None => field.names().iter().find_map(|name| find_named(name)),
+        }))
+    }
+
+    /// Where the field is, if the header has it.
+    pub(super) fn place(&self, field: Field) -> Option<usize> {
+        self.0.get(field as usize).copied().flatten()
+    }
+
+    /// The fields that are there, each with its column's name.
+    pub(super) fn named(&self, header: &[&str]) -> Vec<(Field, String)> {
+        let name = |field| Some((field, (*header.get(self.place(field)?)?).to_owned()));
+        Field::ALL.into_iter().filter_map(name).collect()
+    }
+}
+
+/// What is wrong with a list in which the columns `found` hold fields: one that was mapped is not
+/// there, or there is none at all. `header` is what the list has, for the message.
+pub(super) fn check_columns(found: &[(Field, String)], header: &[&str], mapping: &Mapping) -> Result<(), String> {
+    let is_found = |field| found.iter().any(|(there, _)| *there == field);
+    if let Some((field, column)) = mapping.0.iter().find(|(field, _)| !is_found(*field)) {
+        return Err(format!("--map {field}={column}: there is no such column; the list has {}", listed_names(header)));
+    }
+    if found.is_empty() {
+        return Err(format!(
+            "no column is recognised; the list has {}. Give it a header with some of {}, or name its columns, for \
+             example --map email=\"Work mail\"",
+            listed_names(header),
+            listed(Field::ALL)
+        ));
+    }
+    Ok(())
+}
+
+/// A column's name as it is compared: `Company-Name ` and `company_name` are both `companyname`.
+fn squeeze(name: &str) -> String {
+    name.chars().filter(|c| !c.is_whitespace() && !matches!(c, '_' | '-')).flat_map(char::to_lowercase).collect()
+}
+
+/// Names found in the list, for a message. A list without a header has a person's row in their
+/// place, so what looks like an address is not shown.
+fn listed_names(names: &[&str]) -> String {
+    let shown = names.iter().take(NAMES_SHOWN).map(|name| match name.contains('@') {
+        true => "`…`".to_owned(),
+        false => format!("`{}`", name.trim()),
+    });
+    let more = (names.len() > NAMES_SHOWN).then(|| format!("{} more", names.len() - NAMES_SHOWN));
+    listed(shown.chain(more))
+}
+
+fn listed(items: impl IntoIterator<Item = impl fmt::Display>) -> String {
+    items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,90 @@
+//! From a row's texts to a lead.
+
+use crate::domain::Address;
+use crate::domain::Lead;
+use crate::lists::Field;
+use std::borrow::Cow;
+
+/// The longest domain name, in bytes (RFC 1035, section 2.3.4).
+const DOMAIN_LIMIT: usize = 253;
+
+/// Why a row is no lead: it ends `skipped` / `invalid_input`, and the run goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    /// Some cell is not where it belongs, and nobody knows which.
+    #[error("more cells than the header has columns")]
+    TooManyCells,
+    /// The field's JSON value is a list, an object or a truth value.
+    #[error("{0} is neither text nor a number")]
+    WrongType(Field),
+    /// There is nothing to search with and nothing to verify.
+    #[error("neither a name with a company, nor a LinkedIn profile, nor an address")]
+    TooLittle,
+}
+
+/// The lead in a row, given its text of each field. Blank texts, impossible addresses and
+/// impossible domains count as absent.
+pub(super) fn lead_of<'r>(
+    text: impl Fn(Field) -> Result<Option<Cow<'r, str>>, Unusable>,
+) -> Result<Lead, Unusable> {
+    let kept = |field| -> Result<Option<String>, Unusable> {
+        let text = text(field)?;
+        Ok(text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned))
+    };
+    let lead = Lead {
+        first_name: kept(Field::FirstName)?,
+        last_name: kept(Field::LastName)?,
+        full_name: kept(Field::FullName)?,
+        company: kept(Field::Company)?,
+        domain: text(Field::Domain)?.and_then(|website| domain_of(&website)),
+        linkedin_url: kept(Field::LinkedinUrl)?,
+        email: text(Field::Email)?.and_then(|text| Address::parse(&text)),
+    };
+    if lead.is_usable() { Ok(lead) } else { Err(Unusable::TooLittle) }
+}
+
+/// The domain of a website, or of what people write in its place:
+/// `HTTPS://user@www.Acme.test:8443/team?x#y` is `acme.test`; `n/a` and `Acme, Inc.` are none.
+fn domain_of(website: &str) -> Option<String> {
+    let text = website.trim();
+    let text = text.split_once("://").map_or(text, |(_scheme, rest)| rest).trim_start_matches('/');
+    let host = text.split(['/', '?', '#', '\\']).next()?;
+    let host = host.rsplit_once('@').map_or(host, |(_user, rest)| rest);
+    let host = host.split_once(':').map_or(host, |(name, _port)| name);
+    let host = host.trim_end_matches('.').to_lowercase();
+    let domain = host.strip_prefix("www.").unwrap_or(&host);
+    let is_label = |label: &str| !label.is_empty() && label.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_');
+    let is_domain = domain.len() <= DOMAIN_LIMIT && domain.contains('.') && domain.split('.').all(is_label);
+    is_domain.then(|| domain.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_website_is_reduced_to_its_domain() {
+        for (website, domain) in [
+            ("acme.test", "acme.test"),
+            (" ACME.test. ", "acme.test"),
+            ("www.acme.test", "acme.test"),
+            ("https://www.acme.test/", "acme.test"),
+            ("HTTP://acme.test/team?page=2#top", "acme.test"),
+            ("https://acme.test?ref=x", "acme.test"),
+            ("https://user:secret@acme.test:8443/a@b", "acme.test"),
+            ("//acme.test/about", "acme.test"),
+            ("mail.acme.co.uk", "mail.acme.co.uk"),
+            ("bücher.test", "bücher.test"),
+            ("www2.acme.test", "www2.acme.test"),
+        ] {
+            assert_eq!(domain_of(website).as_deref(), Some(domain), "{website}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_a_domain_counts_as_absent() {
+        for website in ["", " ", "n/a", "-", "none", "localhost", "www.test", "Acme, Inc.", "acme .test", "a..test", ".test"] {
+            assert_eq!(domain_of(website), None, "{website:?}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Where the enriched list goes. It appears whole, or not at all.
+
+use crate::lists::Format;
+use crate::lists::Input;
+use crate::lists::ListError;
+use std::ffi::OsStr;
+use std::io;
+use std::io::Seek;
+use std::io::Write;
+use std::path::Path;
+use std::path::PathBuf;
+use tempfile::NamedTempFile;
+
+/// A file to be replaced by a rename, or standard output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Out {
+    /// This file, new or replaced.
+    File(PathBuf),
+    /// Standard output, written at the end.
+    Stdout,
+}
+
+impl From<PathBuf> for Out {
+    /// `-` is standard output.
+    fn from(path: PathBuf) -> Self {
+        if path.as_os_str() == "-" { Self::Stdout } else { Self::File(path) }
+    }
+}
+
+impl Out {
+    /// `NAME.enriched.csv` beside `NAME.anything`; for NDJSON the list's own ending stays.
+    pub fn beside(list: &Path, format: Format) -> Self {
+        let ending = match format {
+            Format::Csv => OsStr::new("csv"),
+            Format::Ndjson => list.extension().unwrap_or(OsStr::new("ndjson")),
+        };
+        let mut name = list.file_stem().unwrap_or_default().to_owned();
+        name.push(".enriched.");
+        name.push(ending);
+        Self::File(list.with_file_name(name))
+    }
+
+    /// Makes sure, before anything is spent, that the list can be written here.
+    ///
+    /// # Errors
+    /// `BadInput` when it cannot, or when it would replace the list itself.
+    pub fn check(&self, input: &Input) -> Result<(), ListError> {
+        let Self::File(path) = self else { return Ok(()) };
+        let refuse = |problem: String| ListError::BadInput { place: self.name(), problem };
+        // A rename would put a file in the place of a device such as /dev/null.
+        if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(refuse("not a regular file; name another with -o, or - for standard output".to_owned()));
+        }
+        if let (Ok(out), Ok(list)) = (path.canonicalize(), input.path().canonicalize())
+            && out == list
+        {
+            return Err(refuse("this is the list itself; name another file with -o".to_owned()));
+        }
+        self.begin().map_err(|cause| refuse(format!("cannot be written: {cause}")))?;
+        Ok(())
+    }
+
+    /// A temporary file on the file system it will be renamed on.
+    pub(super) fn begin(&self) -> io::Result<NamedTempFile> {
+        let Self::File(path) = self else { return NamedTempFile::new() };
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".weir-");
+        // Readable as any new file of this user is, where a temporary one is private.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        builder.tempfile_in(folder)
+    }
+
+    /// Shows the finished file to the world.
+    pub(super) fn publish(&self, mut file: NamedTempFile) -> io::Result<()> {
+        match self {
+            Self::File(path) => {
+                file.as_file().sync_all()?;
+                file.persist(path)?;
+            }
+            Self::Stdout => {
+                file.rewind()?;
+                let mut stdout = io::stdout().lock();
+                io::copy(&mut file, &mut stdout)?;
+                stdout.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writing it failed.
+    pub(super) fn failed(&self, cause: impl Into<io::Error>) -> ListError {
+        ListError::Io { place: self.name(), cause: cause.into() }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Stdout => "standard output".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The first reading: what the list is, and whether it can be used.
+
+use crate::domain::Lead;
+use crate::domain::Query;
+use crate::lists::Field;
+use crate::lists::Format;
+use crate::lists::Input;
+use crate::lists::ListError;
+use crate::lists::Mapping;
+use crate::lists::form::Form;
+use crate::lists::records::Records;
+
+/// What one whole reading of a list has shown.
+#[derive(Debug, Clone)]
+pub struct Scan {
+    /// SHA-256 of the list's bytes.
+    pub digest: [u8; 32],
+    /// The column each field is read from, by its name in the list.
+    pub columns: Vec<(Field, String)>,
+    /// Rows and what they hold.
+    pub counts: Counts,
+    pub(super) form: Form,
+    pub(super) mapping: Mapping,
+}
+
+/// How many rows hold what; one row can be counted in several of the last three.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// All rows.
+    pub rows: u64,
+    /// Rows that are leads; the others end `skipped` / `invalid_input`.
+    pub usable: u64,
+    /// Leads that come with an address.
+    pub with_address: u64,
+    /// Leads that can be searched by name and company.
+    pub by_name: u64,
+    /// Leads that can be searched by their LinkedIn profile only.
+    pub by_profile_only: u64,
+}
+
+impl Scan {
+    /// The form the list was read in.
+    pub const fn format(&self) -> Format {
+        self.form.format()
+    }
+}
+
+impl Counts {
+    fn add(&mut self, lead: &Lead) {
+        let by_name = Query::by_name(lead).is_some();
+        self.usable += 1;
+        self.with_address += u64::from(lead.email.is_some());
+        self.by_name += u64::from(by_name);
+        self.by_profile_only += u64::from(!by_name && lead.linkedin_url.is_some());
+    }
+}
+
+/// Reads the whole list once. `format` and `mapping` are what the user asked for, if anything.
+///
+/// # Errors
+/// `BadInput` when the list cannot be used: no text, no rows, no column that is recognised, a line
+/// too long. Single rows without enough in them are counted, not refused.
+pub fn scan(input: &Input, format: Option<Format>, mapping: &Mapping) -> Result<Scan, ListError> {
+    let form = Form::detect(input, format)?;
+    let mut records = Records::open(input, form, mapping)?;
+    let mut counts = Counts::default();
+    while records.advance()? {
+        counts.rows += 1;
+        if let Ok(lead) = records.lead() {
+            counts.add(&lead);
+        }
+    }
+    if counts.rows == 0 {
+        return Err(input.refuse("no rows; give it at least one lead".to_owned()));
+    }
+    let columns = records.columns()?;
+    Ok(Scan { digest: records.digest(), columns, counts, form, mapping: mapping.clone() })
+}

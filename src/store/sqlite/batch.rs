@@ -1,0 +1,303 @@
+//! One transaction of the group commit: wallets, jobs and slices are read once, every boundary is
+//! decided in order by the pure rules, and what changed is written back once.
+
+use crate::clock;
+use crate::domain::Ending;
+use crate::domain::Usd;
+use crate::domain::{Attempt, AttemptEnd, AttemptNo, AttemptState};
+use crate::jobs::JobState;
+use crate::ledger::AccountId;
+use crate::ledger::Answer;
+use crate::ledger::Balance;
+use crate::ledger::Begin;
+use crate::ledger::Boundary;
+use crate::ledger::Committed;
+use crate::ledger::Ended;
+use crate::ledger::Epoch;
+use crate::ledger::JobKey;
+use crate::ledger::LeadKey;
+use crate::ledger::LedgerError;
+use crate::ledger::SliceNo;
+use crate::ledger::Then;
+use crate::ledger::rules::Decision;
+use crate::ledger::rules::LeadMoney;
+use crate::ledger::rules::Obstacle;
+use crate::ledger::rules::decide_hold;
+use crate::ledger::rules::settle;
+use crate::store::sqlite::attempts;
+use crate::store::sqlite::rows;
+use crate::store::sqlite::rows::HoldState;
+use crate::store::sqlite::rows::JobRow;
+use crate::store::sqlite::rows::SliceRow;
+use rusqlite::Transaction;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+/// A boundary that was applied, not yet committed.
+pub(super) enum Applied {
+    Answered(Committed),
+    /// What had ended is settled; the begin waits for money.
+    Waits(Vec<Usd>),
+}
+
+/// A begin that was decided.
+pub(super) enum Begun {
+    Answered(Answer),
+    Waits(Obstacle),
+}
+
+/// A row that was read, and perhaps changed.
+struct Loaded<T> {
+    row: T,
+    changed: bool,
+}
+
+pub(super) struct Batch<'a> {
+    transaction: &'a Transaction<'a>,
+    now_ms: i64,
+    accounts: HashMap<AccountId, Loaded<Balance>>,
+    jobs: HashMap<JobKey, Loaded<JobRow>>,
+    slices: HashMap<(JobKey, SliceNo), Loaded<SliceRow>>,
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn new(transaction: &'a Transaction<'a>) -> Self {
+        Self {
+            transaction,
+            now_ms: clock::wall_ms(),
+            accounts: HashMap::new(),
+            jobs: HashMap::new(),
+            slices: HashMap::new(),
+        }
+    }
+
+    /// Applies a boundary; `queued` says that others already wait for its wallet.
+    pub(super) fn apply(&mut self, boundary: &Boundary, queued: bool) -> Result<Applied, LedgerError> {
+        if self.epoch(boundary.lead)? != boundary.lead.epoch {
+            return Ok(Applied::Answered(Committed { charged: Vec::new(), answer: Answer::Fenced }));
+        }
+        let mut charged = Vec::with_capacity(boundary.ended.len());
+        for ended in &boundary.ended {
+            charged.push(self.end(boundary, ended)?);
+        }
+        let answer = match &boundary.then {
+            Then::Nothing => Answer::Done,
+            Then::Begin(_) => match self.begin(boundary, queued)? {
+                Begun::Answered(answer) => answer,
+                Begun::Waits(_) => return Ok(Applied::Waits(charged)),
+            },
+            Then::Submitted(n, handle) => {
+                attempts::set_handle(self.transaction, boundary.lead, *n, handle)?;
+                Answer::Done
+            }
+            Then::Finish(ending) => {
+                self.finish(boundary.lead, ending)?;
+                Answer::Done
+            }
+        };
+        Ok(Applied::Answered(Committed { charged, answer }))
+    }
+
+    /// Decides the boundary's begin; `behind` makes it wait for whoever waits before it.
+    pub(super) fn begin(&mut self, boundary: &Boundary, behind: bool) -> Result<Begun, LedgerError> {
+        let Then::Begin(begin) = &boundary.then else { return Ok(Begun::Answered(Answer::Done)) };
+        if self.epoch(boundary.lead)? != boundary.lead.epoch {
+            return Ok(Begun::Answered(Answer::Fenced));
+        }
+        if self.job(boundary.lead.job)?.row.state == JobState::Cancelled {
+            return Ok(Begun::Answered(Answer::Cancelled));
+        }
+        if let Some(hold) = rows::find_hold(self.transaction, boundary.lead, begin.n)? {
+            let same = hold.account == boundary.account
+                && hold.fingerprint == begin.fingerprint
+                && hold.step == begin.step.to_string();
+            return match hold.state {
+                HoldState::Open if same => Ok(Begun::Answered(Answer::Granted)),
+                HoldState::Open | HoldState::Settled | HoldState::Voided | HoldState::Expired => {
+                    Err(LedgerError::Conflict { what: format!("the hold of attempt {}", begin.n) })
+                }
+            };
+        }
+        if let Some(end) = attempts::find_reusable(self.transaction, begin)? {
+            self.record_unmade(boundary.lead, begin, &end)?;
+            return Ok(Begun::Answered(Answer::Cached(end)));
+        }
+        self.decide(boundary, begin, behind)
+    }
+
+    fn decide(&mut self, boundary: &Boundary, begin: &Begin, behind: bool) -> Result<Begun, LedgerError> {
+        let wallet = self.account(boundary.account)?.row;
+        let job = self.job(boundary.lead.job)?.row.money;
+        let lead = self.lead_money(boundary.lead, begin.n, boundary.lead_cap)?;
+        let binds_money = begin.price.is_positive();
+        match decide_hold(begin.price, wallet, job, lead) {
+            Decision::Grant if behind && binds_money => Ok(Begun::Waits(Obstacle::Wallet)),
+            Decision::Wait(obstacle) => Ok(Begun::Waits(obstacle)),
+            Decision::Refuse(outcome) => {
+                self.record_unmade(boundary.lead, begin, &AttemptEnd::not_asked(outcome))?;
+                Ok(Begun::Answered(Answer::Refused(outcome)))
+            }
+            Decision::Grant => {
+                rows::insert_hold(self.transaction, boundary.lead, boundary.account, begin)?;
+                attempts::insert_begun(self.transaction, boundary.lead, begin, self.now_ms)?;
+                if binds_money {
+                    let account = self.account(boundary.account)?;
+                    account.row.held = add(account.row.held, begin.price)?;
+                    account.changed = true;
+                    let job = self.job(boundary.lead.job)?;
+                    job.row.money.held = add(job.row.money.held, begin.price)?;
+                    job.changed = true;
+                }
+                Ok(Begun::Answered(Answer::Granted))
+            }
+        }
+    }
+
+    /// Records an attempt whose call is not made: its answer is known, or its hold refused.
+    fn record_unmade(&self, lead: LeadKey, begin: &Begin, end: &AttemptEnd) -> Result<(), LedgerError> {
+        let ended = Ended {
+            attempt: Attempt {
+                n: begin.n,
+                run: begin.run,
+                step: begin.step.clone(),
+                about: begin.about.clone(),
+                key_source: begin.key_source,
+                state: AttemptState::Ended(end.clone()),
+            },
+            fingerprint: begin.fingerprint,
+            owed: Usd::ZERO,
+            config_version: begin.config_version.clone(),
+        };
+        attempts::insert_ended(self.transaction, lead, &ended, end, self.now_ms)
+    }
+
+    /// Ends an attempt: settles or voids its hold, or records that nobody was asked. Done again, it
+    /// gives the first result.
+    fn end(&mut self, boundary: &Boundary, ended: &Ended) -> Result<Usd, LedgerError> {
+        let Some(end) = ended.attempt.end() else {
+            return Err(LedgerError::Conflict { what: format!("attempt {}, which has not ended,", ended.attempt.n) });
+        };
+        let lead = boundary.lead;
+        let Some(hold) = rows::find_hold(self.transaction, lead, ended.attempt.n)? else {
+            if ended.owed.is_positive() {
+                return Err(LedgerError::Corrupt(format!("attempt {} owes money without a hold", ended.attempt.n)));
+            }
+            attempts::insert_ended(self.transaction, lead, ended, end, self.now_ms)?;
+            return Ok(Usd::ZERO);
+        };
+        let still_held = match hold.state {
+            HoldState::Settled | HoldState::Voided => return Ok(hold.charged),
+            HoldState::Open => hold.amount,
+            HoldState::Expired => Usd::ZERO,
+        };
+        let wallet = self.account(hold.account)?.row;
+        let job_money = self.job(lead.job)?.row.money;
+        let lead_money = self.lead_money(lead, ended.attempt.n, boundary.lead_cap)?;
+        let settlement = settle(ended.owed, still_held, wallet, job_money, lead_money);
+        self.book(hold.account, lead, ended.attempt.n, settlement.charged, settlement.released)?;
+        rows::end_hold(self.transaction, lead, ended.attempt.n, &settlement)?;
+        attempts::end_attempt(self.transaction, lead, ended, end, settlement.charged, self.now_ms)?;
+        Ok(settlement.charged)
+    }
+
+    /// Moves the money of a settlement, in the wallet and under the job's cap.
+    fn book(
+        &mut self,
+        account_id: AccountId,
+        lead: LeadKey,
+        n: AttemptNo,
+        charged: Usd,
+        released: Usd,
+    ) -> Result<(), LedgerError> {
+        if charged.is_positive() || released.is_positive() {
+            let account = self.account(account_id)?;
+            account.row.held = subtract(account.row.held, released)?;
+            account.row.balance = subtract(account.row.balance, charged)?;
+            account.changed = true;
+            let balance = account.row.balance;
+            let job = self.job(lead.job)?;
+            job.row.money.held = subtract(job.row.money.held, released)?;
+            job.row.money.spent = add(job.row.money.spent, charged)?;
+            job.changed = true;
+            if charged.is_positive() {
+                rows::insert_settle(self.transaction, account_id, lead, n, charged, balance, self.now_ms)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, lead: LeadKey, ending: &Ending) -> Result<(), LedgerError> {
+        if let Some(copies) = rows::finish_lead(self.transaction, lead, ending)? {
+            let job = self.job(lead.job)?;
+            job.row.done = job.row.done.saturating_add(1).saturating_add(copies);
+            job.changed = true;
+            let slice = self.slice(lead)?;
+            slice.row.pending = slice.row.pending.saturating_sub(1);
+            slice.changed = true;
+        }
+        Ok(())
+    }
+
+    /// Writes back what changed.
+    pub(super) fn flush(self) -> Result<(), LedgerError> {
+        for (id, account) in self.accounts.iter().filter(|(_, account)| account.changed) {
+            rows::write_account(self.transaction, *id, account.row)?;
+        }
+        for (key, job) in self.jobs.iter().filter(|(_, job)| job.changed) {
+            rows::write_job(self.transaction, *key, &job.row, self.now_ms)?;
+        }
+        for ((job, slice), loaded) in self.slices.iter().filter(|(_, slice)| slice.changed) {
+            rows::write_slice(self.transaction, *job, *slice, &loaded.row)?;
+        }
+        Ok(())
+    }
+
+    fn account(&mut self, id: AccountId) -> Result<&mut Loaded<Balance>, LedgerError> {
+        match self.accounts.entry(id) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(new) => {
+                let row = rows::read_account(self.transaction, id)?;
+                Ok(new.insert(Loaded { row, changed: false }))
+            }
+        }
+    }
+
+    fn job(&mut self, key: JobKey) -> Result<&mut Loaded<JobRow>, LedgerError> {
+        match self.jobs.entry(key) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(new) => {
+                let row = rows::read_job(self.transaction, key)?;
+                Ok(new.insert(Loaded { row, changed: false }))
+            }
+        }
+    }
+
+    fn slice(&mut self, lead: LeadKey) -> Result<&mut Loaded<SliceRow>, LedgerError> {
+        match self.slices.entry((lead.job, lead.slice)) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(new) => {
+                let row = rows::read_slice(self.transaction, lead.job, lead.slice)?;
+                Ok(new.insert(Loaded { row, changed: false }))
+            }
+        }
+    }
+
+    fn epoch(&mut self, lead: LeadKey) -> Result<Epoch, LedgerError> {
+        Ok(self.slice(lead)?.row.epoch)
+    }
+
+    /// A lead's first attempt has spent nothing; without a cap nobody asks.
+    fn lead_money(&self, lead: LeadKey, n: AttemptNo, cap: Option<Usd>) -> Result<LeadMoney, LedgerError> {
+        let spent =
+            if cap.is_none() || n == AttemptNo::FIRST { Usd::ZERO } else { rows::lead_spent(self.transaction, lead)? };
+        Ok(LeadMoney { cap, spent })
+    }
+}
+
+fn add(a: Usd, b: Usd) -> Result<Usd, LedgerError> {
+    a.checked_add(b).ok_or_else(|| LedgerError::Corrupt("an amount beyond 64 bits".to_owned()))
+}
+
+fn subtract(a: Usd, b: Usd) -> Result<Usd, LedgerError> {
+    a.checked_sub(b).ok_or_else(|| LedgerError::Corrupt("an amount beyond 64 bits".to_owned()))
+}

@@ -1,0 +1,192 @@
+//! The ledger's trait over SQLite.
+
+use crate::clock;
+use crate::domain::Usd;
+use crate::domain::WorkspaceId;
+use crate::domain::{JobId, LeadId};
+use crate::ledger::AccountId;
+use crate::ledger::Audit;
+use crate::ledger::Balance;
+use crate::ledger::Booking;
+use crate::ledger::Boundary;
+use crate::ledger::Entry;
+use crate::ledger::EntryKind;
+use crate::ledger::JobKey;
+use crate::ledger::Later;
+use crate::ledger::Ledger;
+use crate::ledger::LedgerError;
+use crate::ledger::Pending;
+use crate::store::sqlite::SqliteStore;
+use crate::store::sqlite::audit;
+use crate::store::sqlite::rows::all;
+use crate::store::sqlite::rows::execute;
+use crate::store::sqlite::rows::find;
+use crate::store::sqlite::rows::read_account;
+use crate::store::sqlite::rows::usd;
+use crate::store::sqlite::rows::word;
+use crate::store::sqlite::rows::write_account;
+use crate::store::sqlite::store_error;
+use rusqlite::Connection;
+use rusqlite::Transaction;
+use rusqlite::TransactionBehavior;
+
+impl Ledger for SqliteStore {
+    fn commit(&self, boundary: Boundary) -> Pending {
+        self.committer.commit(boundary)
+    }
+
+    fn top_up(&self, booking: Booking) -> Later<'_, bool> {
+        Box::pin(
+            self.write(move |connection| {
+                transact(connection, |transaction| book(transaction, EntryKind::TopUp, &booking))
+            }),
+        )
+    }
+
+    fn adjust(&self, booking: Booking) -> Later<'_, bool> {
+        Box::pin(self.write(move |connection| {
+            transact(connection, |transaction| book(transaction, EntryKind::Adjust, &booking))
+        }))
+    }
+
+    fn expire(&self, now_ms: i64, owned: Vec<JobKey>) -> Later<'_, u64> {
+        Box::pin(self.write(move |connection| transact(connection, |transaction| expire(transaction, now_ms, &owned))))
+    }
+
+    fn balance(&self, workspace: &WorkspaceId) -> Later<'_, Option<Balance>> {
+        let workspace = workspace.clone();
+        Box::pin(self.read(move |connection| {
+            find_account(connection, &workspace)?.map(|id| read_account(connection, id)).transpose()
+        }))
+    }
+
+    fn entries(&self, workspace: &WorkspaceId, after: i64, limit: u32) -> Later<'_, Vec<Entry>> {
+        let workspace = workspace.clone();
+        Box::pin(self.read(move |connection| {
+            let Some(account) = find_account(connection, &workspace)? else { return Ok(Vec::new()) };
+            read_entries(connection, account, after, limit)
+        }))
+    }
+
+    fn audit(&self, workspace: Option<&WorkspaceId>) -> Later<'_, Audit> {
+        let workspace = workspace.cloned();
+        // In the writer's turn: the audit must see one moment, not a commit half done elsewhere.
+        Box::pin(
+            self.write(move |connection| {
+                transact(connection, |transaction| audit::audit(transaction, workspace.as_ref()))
+            }),
+        )
+    }
+}
+
+/// Runs `work` in one immediate transaction.
+pub(super) fn transact<T>(
+    connection: &mut Connection,
+    work: impl FnOnce(&Transaction<'_>) -> Result<T, LedgerError>,
+) -> Result<T, LedgerError> {
+    let transaction =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(|error| store_error(&error))?;
+    let result = work(&transaction)?;
+    transaction.commit().map_err(|error| store_error(&error))?;
+    Ok(result)
+}
+
+fn find_account(connection: &Connection, workspace: &WorkspaceId) -> Result<Option<AccountId>, LedgerError> {
+    let sql = "SELECT id FROM accounts WHERE workspace = ?1 AND bucket = 'metered'";
+    find(connection, sql, [workspace.as_str()], |row| Ok(AccountId(row.get(0)?)))
+}
+
+/// The workspace's metered wallet, made when it is first mentioned.
+pub(super) fn open_account(connection: &Connection, workspace: &WorkspaceId) -> Result<AccountId, LedgerError> {
+    let sql = "INSERT INTO accounts (workspace, bucket) VALUES (?1, 'metered') ON CONFLICT DO NOTHING";
+    execute(connection, sql, [workspace.as_str()])?;
+    find_account(connection, workspace)?.ok_or_else(|| LedgerError::Corrupt("a wallet was not kept".to_owned()))
+}
+
+/// Books a change of balance once by its reference. `false`: it was booked before, alike.
+pub(super) fn book(connection: &Connection, kind: EntryKind, booking: &Booking) -> Result<bool, LedgerError> {
+    let account = open_account(connection, &booking.workspace)?;
+    let sql = "SELECT kind, amount FROM entries WHERE account = ?1 AND reference = ?2";
+    let booked =
+        find(connection, sql, (account.0, &booking.reference), |row| Ok((row.get::<_, String>(0)?, usd(row, 1)?)))?;
+    if let Some((booked_kind, amount)) = booked {
+        return if booked_kind == kind.as_str() && amount == booking.amount {
+            Ok(false)
+        } else {
+            Err(LedgerError::Conflict { what: format!("the reference {}", booking.reference) })
+        };
+    }
+    let mut wallet = read_account(connection, account)?;
+    let too_much = || LedgerError::Insufficient { available: wallet.available() };
+    let balance = wallet.balance.checked_add(booking.amount).ok_or_else(too_much)?;
+    if balance < wallet.held || balance.is_negative() {
+        return Err(too_much());
+    }
+    wallet.balance = balance;
+    write_account(connection, account, wallet)?;
+    let sql = "INSERT INTO entries (account, at, kind, amount, balance, reference, note) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let amounts = (booking.amount.nanos(), balance.nanos());
+    let words = (kind.as_str(), &booking.reference, &booking.note);
+    execute(connection, sql, (account.0, clock::wall_ms(), words.0, amounts.0, amounts.1, words.1, words.2))?;
+    Ok(true)
+}
+
+/// Gives back holds that nobody works on any more. Their attempts end as `unavailable`
+/// (`hold_expired`), so that the step is tried again under a new hold.
+fn expire(connection: &Connection, now_ms: i64, owned: &[JobKey]) -> Result<u64, LedgerError> {
+    let sql = "SELECT job, lead, n, account, amount FROM holds WHERE state = 'open' AND expires_at <= ?1";
+    let open = all(connection, sql, [now_ms], |row| {
+        let id: (i64, u32, u32) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok((id, AccountId(row.get(3)?), usd(row, 4)?))
+    })?;
+    let mut expired = 0_u64;
+    for ((job, lead, n), account, amount) in open {
+        if owned.contains(&JobKey(job)) {
+            continue;
+        }
+        let id = (job, lead, n);
+        execute(connection, "UPDATE holds SET state = 'expired' WHERE job = ?1 AND lead = ?2 AND n = ?3", id)?;
+        execute(
+            connection,
+            "UPDATE attempts SET outcome = 'unavailable', detail = 'hold_expired', source = 'not_asked', \
+             ended_at = ?4 WHERE job = ?1 AND lead = ?2 AND n = ?3 AND outcome IS NULL",
+            (job, lead, n, now_ms),
+        )?;
+        execute(connection, "UPDATE accounts SET held = held - ?2 WHERE id = ?1", (account.0, amount.nanos()))?;
+        execute(connection, "UPDATE jobs SET held = held - ?2 WHERE id = ?1", (job, amount.nanos()))?;
+        expired = expired.saturating_add(1);
+    }
+    Ok(expired)
+}
+
+fn read_entries(
+    connection: &Connection,
+    account: AccountId,
+    after: i64,
+    limit: u32,
+) -> Result<Vec<Entry>, LedgerError> {
+    let sql = "SELECT e.seq, e.at, e.kind, e.amount, e.balance, e.reference, j.job_id, l.lead_id, h.step \
+               FROM entries e LEFT JOIN jobs j ON j.id = e.job \
+               LEFT JOIN leads l ON l.job = e.job AND l.n = e.lead \
+               LEFT JOIN holds h ON h.job = e.job AND h.lead = e.lead AND h.n = e.n \
+               WHERE e.account = ?1 AND e.seq > ?2 ORDER BY e.seq LIMIT ?3";
+    all(connection, sql, (account.0, after, limit), |row| {
+        let job: Option<String> = row.get(6)?;
+        let lead: Option<String> = row.get(7)?;
+        let paid = match (job, lead) {
+            (Some(job), Some(lead)) => Some((JobId::new(job), LeadId::new(lead), word(row, 8)?)),
+            _ => None,
+        };
+        let (amount, balance): (Usd, Usd) = (usd(row, 3)?, usd(row, 4)?);
+        Ok(Entry {
+            seq: row.get(0)?,
+            at_ms: row.get(1)?,
+            kind: row.get(2)?,
+            amount,
+            balance,
+            reference: row.get(5)?,
+            paid,
+        })
+    })
+}

@@ -1,0 +1,207 @@
+//! The embedded store: SQLite in WAL mode, every commit flushed, one writing thread per process.
+//!
+//! Any number of processes may use one store: every transaction begins `IMMEDIATE`, waits for the
+//! others up to [`BUSY`], and reads what it decides on.
+
+mod attempts;
+mod audit;
+mod batch;
+mod committer;
+mod job_rows;
+mod jobs;
+mod ledger;
+mod rows;
+mod waiting;
+
+use crate::ledger::LedgerError;
+use committer::Committer;
+use rusqlite::Connection;
+use rusqlite::OpenFlags;
+use rusqlite::OptionalExtension;
+use rusqlite::TransactionBehavior;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+/// How long a transaction waits for another process's.
+const BUSY: Duration = Duration::from_secs(10);
+/// Page cache of a connection, in KiB.
+const CACHE_KIB: i64 = 16 * 1024;
+const PREPARED: usize = 64;
+/// Forward-only; the store's `user_version` counts those applied.
+const MIGRATIONS: &[&str] = &[include_str!("migrations/001.sql")];
+
+/// Is a store for simulated providers or for paid ones? The two never share a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Nature {
+    /// Calls cost money.
+    Paid,
+    /// Calls go to the sandbox.
+    Sandbox,
+}
+
+impl Nature {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Paid => "paid",
+            Self::Sandbox => "sandbox",
+        }
+    }
+}
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It was made for the other nature.
+    #[error(
+        "{path} is a {found} store and cannot be used as a {wanted} one: sandbox and real money never share a store; \
+         choose another --data directory"
+    )]
+    OtherNature {
+        /// Which file.
+        path: PathBuf,
+        /// What it is.
+        found: String,
+        /// What was wanted.
+        wanted: &'static str,
+    },
+    /// A later version of the program has changed its tables.
+    #[error("{path} was written by a newer weir (schema {found}; this one knows {known}): use that version")]
+    Newer {
+        /// Which file.
+        path: PathBuf,
+        /// Its schema version.
+        found: i64,
+        /// The latest this program knows.
+        known: i64,
+    },
+    /// There is none, and this command does not make one.
+    #[error("there is no store at {0}: `weir enrich` makes one, or name another directory with --data")]
+    Missing(PathBuf),
+    /// It is no store, or cannot be read or written.
+    #[error("{path} cannot be used as a store: {why}")]
+    Unusable {
+        /// Which file.
+        path: PathBuf,
+        /// What the file system or SQLite said.
+        why: String,
+    },
+}
+
+/// The embedded store.
+pub struct SqliteStore {
+    committer: Committer,
+    reader: Arc<Mutex<Connection>>,
+}
+
+impl SqliteStore {
+    /// Opens the store, making or upgrading it first.
+    ///
+    /// # Errors
+    /// When the file is of the other nature, newer than this program, or cannot be used.
+    pub fn open(path: &Path, nature: Nature) -> Result<Self, OpenError> {
+        let unusable = |why: String| OpenError::Unusable { path: path.to_owned(), why };
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            std::fs::create_dir_all(parent).map_err(|error| unusable(error.to_string()))?;
+        }
+        let mut writer = connect(path).map_err(|error| unusable(error.to_string()))?;
+        migrate(&mut writer, path)?;
+        claim_nature(&writer, path, nature)?;
+        let reader = connect(path).map_err(|error| unusable(error.to_string()))?;
+        let committer = Committer::start(writer).map_err(|error| unusable(error.to_string()))?;
+        Ok(Self { committer, reader: Arc::new(Mutex::new(reader)) })
+    }
+
+    /// Opens a store that must be there already.
+    ///
+    /// # Errors
+    /// `Missing` when it is not; else as [`SqliteStore::open`].
+    pub fn open_existing(path: &Path, nature: Nature) -> Result<Self, OpenError> {
+        if !path.exists() {
+            return Err(OpenError::Missing(path.to_owned()));
+        }
+        Self::open(path, nature)
+    }
+
+    /// Runs one writing transaction behind whatever the committer is at.
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        self.committer.run(work).await
+    }
+
+    /// Reads a snapshot beside the writer.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        let reader = Arc::clone(&self.reader);
+        let gone = |_| LedgerError::Unavailable("the reading task was stopped".to_owned());
+        tokio::task::spawn_blocking(move || {
+            let connection = reader.lock().map_err(|_| LedgerError::Unavailable("a reader has failed".to_owned()))?;
+            work(&connection)
+        })
+        .await
+        .map_err(gone)?
+    }
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    connection.busy_timeout(BUSY)?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.pragma_update(None, "foreign_keys", false)?;
+    connection.set_prepared_statement_cache_capacity(PREPARED);
+    Ok(connection)
+}
+
+fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
+    let unusable = |error: rusqlite::Error| OpenError::Unusable { path: path.to_owned(), why: error.to_string() };
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(unusable)?;
+    let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(unusable)?;
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    if found > known {
+        return Err(OpenError::Newer { path: path.to_owned(), found, known });
+    }
+    let applied = usize::try_from(found).unwrap_or(0);
+    for migration in MIGRATIONS.iter().skip(applied) {
+        transaction.execute_batch(migration).map_err(unusable)?;
+    }
+    if found < known {
+        transaction.pragma_update(None, "user_version", known).map_err(unusable)?;
+    }
+    transaction.commit().map_err(unusable)
+}
+
+fn claim_nature(connection: &Connection, path: &Path, nature: Nature) -> Result<(), OpenError> {
+    let unusable = |error: rusqlite::Error| OpenError::Unusable { path: path.to_owned(), why: error.to_string() };
+    connection
+        .execute("INSERT OR IGNORE INTO store (key, value) VALUES ('nature', ?1)", [nature.as_str()])
+        .map_err(unusable)?;
+    let found: Option<String> = connection
+        .query_row("SELECT value FROM store WHERE key = 'nature'", [], |row| row.get(0))
+        .optional()
+        .map_err(unusable)?;
+    match found {
+        Some(found) if found != nature.as_str() => {
+            Err(OpenError::OtherNature { path: path.to_owned(), found, wanted: nature.as_str() })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// What an SQLite failure means to the caller.
+fn store_error(error: &rusqlite::Error) -> LedgerError {
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::ConstraintViolation) => LedgerError::Corrupt(error.to_string()),
+        _ => LedgerError::Unavailable(error.to_string()),
+    }
+}

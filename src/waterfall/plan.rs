@@ -1,0 +1,56 @@
+//! What a decision is made from: the plan for one lead, and the lead's trail.
+
+use crate::domain::Address;
+use crate::domain::Attempt;
+use crate::domain::Query;
+use crate::domain::Run;
+use crate::domain::Step;
+use std::time::Duration;
+
+/// What becomes of an address that is neither valid nor invalid.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Risky {
+    /// Search on; fall back to the best risky address at the end.
+    KeepLooking,
+    /// Take it.
+    Accept,
+}
+
+/// A waterfall as it applies to one lead.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Finders, in order.
+    pub find: Vec<FindStep>,
+    /// Verifiers, in order.
+    pub verify: Vec<Step>,
+    /// The policy for risky addresses.
+    pub risky: Risky,
+    /// Does a finder's own `valid` count as the verification?
+    pub trust_finders: bool,
+}
+
+/// A find step, with the question it asks about this lead.
+#[derive(Clone, Debug)]
+pub struct FindStep {
+    /// Which step.
+    pub step: Step,
+    /// `None` when the lead lacks what the provider needs.
+    pub query: Option<Query>,
+}
+
+/// Monotonic time since some fixed moment of the process.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Moment(pub Duration);
+
+/// Everything that has happened to a lead, in order: the whole truth about it.
+#[derive(Clone, Debug)]
+pub struct Trail {
+    /// The address that came with the lead.
+    pub given: Option<Address>,
+    /// The run now at work. Answers of every run count; faults and refusals only of this one.
+    pub run: Run,
+    /// When this run's work on the lead must end.
+    pub deadline: Moment,
+    /// All attempts, oldest first.
+    pub attempts: Vec<Attempt>,
+}
