@@ -2,6 +2,7 @@
 //! every cent. `ARCHITECTURE.md` says how it hangs together; each room opens with what it knows.
 
 pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod http;
 pub mod jobs;

@@ -29,14 +29,14 @@ pub(super) struct Kind {
 
 /// Every kind this program knows.
 pub(super) static KINDS: &[Kind] = &[
-    Kind { name: "leadmagic", base_url: "https://api.leadmagic.io", requests_per_second: Some(80), ..UNKNOWN },
-    Kind { name: "prospeo", base_url: "https://api.prospeo.io", requests_per_second: Some(5), ..UNKNOWN },
+    Kind { name: "leadmagic", base_url: "https://api.leadmagic.io", requests_per_second: Some(80), ..USUAL },
+    Kind { name: "prospeo", base_url: "https://api.prospeo.io", requests_per_second: Some(5), ..USUAL },
     Kind {
         name: "findymail",
         base_url: "https://app.findymail.com",
         max_in_flight: 30,
         timeout: Duration::from_secs(60),
-        ..UNKNOWN
+        ..USUAL
     },
     Kind {
         name: "icypeas",
@@ -44,34 +44,34 @@ pub(super) static KINDS: &[Kind] = &[
         requests_per_second: Some(10),
         reads_per_minute: Some(30),
         poll_deadline: Some(Duration::from_secs(120)),
-        ..UNKNOWN
+        ..USUAL
     },
-    Kind { name: "zerobounce", base_url: "https://api.zerobounce.net/v2", requests_per_second: Some(100), ..UNKNOWN },
+    Kind { name: "zerobounce", base_url: "https://api.zerobounce.net/v2", requests_per_second: Some(100), ..USUAL },
     Kind {
         name: "millionverifier",
         base_url: "https://api.millionverifier.com/api/v3",
         requests_per_second: Some(100),
-        ..UNKNOWN
+        ..USUAL
     },
-    Kind { name: "firecrawl", base_url: "https://api.firecrawl.dev/v2", requests_per_second: Some(8), ..UNKNOWN },
+    Kind { name: "firecrawl", base_url: "https://api.firecrawl.dev/v2", requests_per_second: Some(8), ..USUAL },
     Kind {
         name: "openai",
         base_url: "https://api.openai.com/v1",
         billing: Billing::Tokens,
         requests_per_second: Some(50),
-        ..UNKNOWN
+        ..USUAL
     },
     Kind {
         name: "anthropic",
         base_url: "https://api.anthropic.com",
         billing: Billing::Tokens,
         requests_per_second: Some(50),
-        ..UNKNOWN
+        ..USUAL
     },
 ];
 
 /// What the kinds have in common; stands for a kind that is a mistake.
-pub(super) const UNKNOWN: Kind = Kind {
+pub(super) const USUAL: Kind = Kind {
     name: "",
     base_url: "",
     billing: Billing::Credits,

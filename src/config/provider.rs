@@ -2,13 +2,13 @@
 
 use crate::config::kinds::Billing;
 use crate::config::kinds::Kind;
-use crate::config::kinds::UNKNOWN;
+use crate::config::kinds::USUAL;
 use crate::config::mistakes::did_you_mean;
 use crate::config::reader::Reader;
 use crate::config::values::BaseUrl;
 use crate::domain::Operation;
 use crate::domain::ProviderName;
-use crate::providers;
+use crate::providers::by_kind;
 use rust_decimal::Decimal;
 use secrecy::SecretString;
 use std::time::Duration;
@@ -53,13 +53,13 @@ impl ProviderSettings {
         let mut table = reader.table(&["providers", name]);
         table.check_name();
         let kind: String = table.or("kind", name.to_owned());
-        let usual = Kind::named(&kind).unwrap_or(&UNKNOWN);
-        if usual.name.is_empty() {
-            let kinds: Vec<&str> = Kind::names().collect();
+        let known = Kind::named(&kind);
+        if known.is_none() {
+            let kinds = Kind::names().collect::<Vec<_>>().join(", ");
             let near = did_you_mean(&kind, Kind::names());
-            table
-                .mistake("kind", format!("must be one of {}; it defaults to the table's name{near}", kinds.join(", ")));
+            table.mistake("kind", format!("must be one of {kinds}; it defaults to the table's name{near}"));
         }
+        let usual = known.unwrap_or(&USUAL);
 
         let house_key = table.secret("house_key", None);
         let credit_price = match usual.billing {
@@ -97,7 +97,7 @@ impl ProviderSettings {
 
     /// Takes this operation, as far as its kind is known; an unknown kind is a mistake of its own.
     pub(super) fn can(&self, operation: Operation) -> bool {
-        match providers::by_kind(&self.kind) {
+        match by_kind(&self.kind) {
             Some(adapter) => adapter.operations().contains(&operation),
             None => Kind::named(&self.kind).is_none(),
         }

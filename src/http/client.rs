@@ -295,7 +295,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_is_lost_by_silence_by_a_cut_and_by_its_size() {
-        let huge = format!("HTTP/1.1 200 OK\r\ncontent-length: {0}\r\n\r\n{1:0$}", MAX_BODY + 1, "x");
+        let huge = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{}", MAX_BODY + 1, "x".repeat(MAX_BODY + 1));
         for (answer, then, lost) in [
             ("".to_owned(), Then::Hang, Lost::Timeout),
             ("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n{".to_owned(), Then::Hang, Lost::Timeout),

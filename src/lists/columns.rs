@@ -4,6 +4,21 @@ use crate::lists::ListError;
 use std::fmt;
 use std::str::FromStr;
 
+/// The added column that holds a number.
+pub(super) const ATTEMPTS: &str = "weir_attempts";
+
+/// The columns that are added to a list, in order.
+pub(super) const ADDED: [&str; 8] = [
+    "weir_status",
+    "weir_reason",
+    "weir_email",
+    "weir_email_verdict",
+    "weir_found_by",
+    "weir_verified_by",
+    "weir_cost_usd",
+    ATTEMPTS,
+];
+
 /// How many column names a message lists.
 const NAMES_SHOWN: usize = 20;
 
@@ -157,7 +172,7 @@ impl Columns {
 
     /// The fields that are there, each with its column's name.
     pub(super) fn named(&self, header: &[&str]) -> Vec<(Field, String)> {
-        let name = |field| Some((field, (*header.get(self.place(field)?)?).to_owned()));
+        let name = |field: Field| Some((field, (*header.get(self.place(field)?)?).to_owned()));
         Field::ALL.into_iter().filter_map(name).collect()
     }
 }
@@ -165,7 +180,7 @@ impl Columns {
 /// What is wrong with a list in which the columns `found` hold fields: one that was mapped is not
 /// there, or there is none at all. `header` is what the list has, for the message.
 pub(super) fn check_columns(found: &[(Field, String)], header: &[&str], mapping: &Mapping) -> Result<(), String> {
-    let is_found = |field| found.iter().any(|(there, _)| *there == field);
+    let is_found = |field: Field| found.iter().any(|(there, _)| *there == field);
     if let Some((field, column)) = mapping.0.iter().find(|(field, _)| !is_found(*field)) {
         return Err(format!("--map {field}={column}: there is no such column; the list has {}", listed_names(header)));
     }
@@ -180,6 +195,17 @@ pub(super) fn check_columns(found: &[(Field, String)], header: &[&str], mapping:
     Ok(())
 }
 
+/// Refuses a header that has one of the added columns already: an enriched list, fed back.
+pub(super) fn check_not_enriched(header: &[&str]) -> Result<(), String> {
+    match header.iter().map(|name| name.trim()).find(|name| ADDED.contains(name)) {
+        None => Ok(()),
+        Some(name) => Err(format!(
+            "there is a column `{name}` already, so this list is an enriched one; give the original, or take its \
+             weir_ columns out"
+        )),
+    }
+}
+
 /// A column's name as it is compared: `Company-Name ` and `company_name` are both `companyname`.
 fn squeeze(name: &str) -> String {
     name.chars().filter(|c| !c.is_whitespace() && !matches!(c, '_' | '-')).flat_map(char::to_lowercase).collect()
@@ -188,10 +214,10 @@ fn squeeze(name: &str) -> String {
 /// Names found in the list, for a message. A list without a header has a person's row in their
 /// place, so what looks like an address is not shown.
 fn listed_names(names: &[&str]) -> String {
-    let shown = names.iter().take(NAMES_SHOWN).map(|name| match name.contains('@') {
-        true => "`…`".to_owned(),
-        false => format!("`{}`", name.trim()),
-    });
+    let shown = names
+        .iter()
+        .take(NAMES_SHOWN)
+        .map(|name| if name.contains('@') { "`…`".to_owned() } else { format!("`{}`", name.trim()) });
     let more = (names.len() > NAMES_SHOWN).then(|| format!("{} more", names.len() - NAMES_SHOWN));
     listed(shown.chain(more))
 }

@@ -9,6 +9,8 @@ use crate::lists::Input;
 use crate::lists::ListError;
 use crate::lists::Out;
 use crate::lists::Scan;
+use crate::lists::columns::ADDED;
+use crate::lists::columns::ATTEMPTS;
 use crate::lists::form::Dialect;
 use crate::lists::form::Form;
 use crate::lists::form::LineEnd;
@@ -20,20 +22,6 @@ use serde_json::Value;
 use std::io;
 use std::io::BufWriter;
 use std::io::Write;
-
-const ATTEMPTS: &str = "weir_attempts";
-
-/// The columns that are added, in order.
-const ADDED: [&str; 8] = [
-    "weir_status",
-    "weir_reason",
-    "weir_email",
-    "weir_email_verdict",
-    "weir_found_by",
-    "weir_verified_by",
-    "weir_cost_usd",
-    ATTEMPTS,
-];
 
 /// What is written behind a row.
 #[derive(Debug, Clone)]
@@ -64,17 +52,6 @@ impl Enrichment {
     }
 }
 
-/// Refuses a list that has one of the added columns already: an enriched one, fed back.
-pub(super) fn check_names(header: &[&str]) -> Result<(), String> {
-    match header.iter().find(|name| ADDED.contains(&name.trim())) {
-        None => Ok(()),
-        Some(name) => Err(format!(
-            "there is a column `{}` already, so this list is an enriched one; give the original, or remove its weir_ columns",
-            name.trim()
-        )),
-    }
-}
-
 /// Reads the list again and writes it to `out` with what `enrichment_of` tells of each row, by its
 /// number; `None`, for a lead that has not ended, leaves the added cells empty. Rows are asked for
 /// in order, each once.
@@ -89,14 +66,14 @@ pub fn write_enriched<E: From<ListError>>(
     mut enrichment_of: impl FnMut(u64) -> Result<Option<Enrichment>, E>,
 ) -> Result<(), E> {
     let mut file = out.begin().map_err(|cause| out.failed(cause))?;
-    let mut copy = Copy::begin(input, scan, &mut file, out)?;
+    let mut rewrite = Rewrite::begin(input, scan, &mut file, out)?;
     let mut number = 0;
-    while copy.advance().map_err(ListError::since_scan)? {
+    while rewrite.advance().map_err(ListError::since_scan)? {
         number += 1;
         let enrichment = enrichment_of(number)?;
-        copy.write(enrichment.as_ref()).map_err(|cause| out.failed(cause))?;
+        rewrite.write(enrichment.as_ref()).map_err(|cause| out.failed(cause))?;
     }
-    if copy.finish().map_err(|cause| out.failed(cause))? != scan.digest {
+    if rewrite.finish().map_err(|cause| out.failed(cause))? != scan.digest {
         return Err(input.changed().into());
     }
     out.publish(file).map_err(|cause| out.failed(cause))?;
@@ -104,19 +81,19 @@ pub fn write_enriched<E: From<ListError>>(
 }
 
 /// A list on its way from its reader to its writer.
-enum Copy<'a, W: Write> {
-    Csv(Table<'a>, csv::Writer<W>),
+enum Rewrite<'a, W: Write> {
+    Csv(Table<'a>, Box<csv::Writer<W>>),
     Ndjson(JsonLines<'a>, BufWriter<W>),
 }
 
-impl<'a, W: Write> Copy<'a, W> {
+impl<'a, W: Write> Rewrite<'a, W> {
     fn begin(input: &'a Input, scan: &'a Scan, to: W, out: &Out) -> Result<Self, ListError> {
         match scan.form {
             Form::Csv(dialect) => {
                 let table = Table::open(input, dialect, &scan.mapping).map_err(ListError::since_scan)?;
                 let mut writer = csv_writer(dialect, to);
                 writer.write_record(table.header().iter().chain(ADDED)).map_err(|cause| out.failed(cause))?;
-                Ok(Self::Csv(table, writer))
+                Ok(Self::Csv(table, Box::new(writer)))
             }
             Form::Ndjson => {
                 let lines = JsonLines::open(input, &scan.mapping).map_err(ListError::since_scan)?;

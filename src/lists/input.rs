@@ -122,9 +122,9 @@ impl Input {
     /// Reading stopped in the record that begins at byte `start`.
     pub(super) fn read_failed(&self, start: u64, cause: io::Error) -> ListError {
         match cause.downcast::<Stop>() {
-            Ok(Stop::Binary) => self.refuse(
-                "not a text file (it holds NUL bytes); export it as CSV or NDJSON, in UTF-8 and not in UTF-16".to_owned(),
-            ),
+            Ok(Stop::Binary) => {
+                self.refuse("not a text file (it holds NUL bytes); save it as CSV or NDJSON, in UTF-8".to_owned())
+            }
             Ok(Stop::TooLong) => self.refuse_length(start),
             Err(cause) => ListError::Io { place: self.name.clone(), cause },
         }
@@ -156,7 +156,6 @@ enum Stop {
 }
 
 /// One reading of a list's bytes.
-#[derive(Debug)]
 pub(super) struct Source {
     file: File,
     hash: Sha256,

@@ -24,10 +24,8 @@ pub enum Unusable {
 
 /// The lead in a row, given its text of each field. Blank texts, impossible addresses and
 /// impossible domains count as absent.
-pub(super) fn lead_of<'r>(
-    text: impl Fn(Field) -> Result<Option<Cow<'r, str>>, Unusable>,
-) -> Result<Lead, Unusable> {
-    let kept = |field| -> Result<Option<String>, Unusable> {
+pub(super) fn lead_of<'r>(text: impl Fn(Field) -> Result<Option<Cow<'r, str>>, Unusable>) -> Result<Lead, Unusable> {
+    let kept = |field: Field| -> Result<Option<String>, Unusable> {
         let text = text(field)?;
         Ok(text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned))
     };
@@ -53,7 +51,8 @@ fn domain_of(website: &str) -> Option<String> {
     let host = host.split_once(':').map_or(host, |(name, _port)| name);
     let host = host.trim_end_matches('.').to_lowercase();
     let domain = host.strip_prefix("www.").unwrap_or(&host);
-    let is_label = |label: &str| !label.is_empty() && label.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_');
+    let is_label =
+        |label: &str| !label.is_empty() && label.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_');
     let is_domain = domain.len() <= DOMAIN_LIMIT && domain.contains('.') && domain.split('.').all(is_label);
     is_domain.then(|| domain.to_owned())
 }
@@ -83,7 +82,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_a_domain_counts_as_absent() {
-        for website in ["", " ", "n/a", "-", "none", "localhost", "www.test", "Acme, Inc.", "acme .test", "a..test", ".test"] {
+        for website in
+            ["", " ", "n/a", "-", "none", "localhost", "www.test", "Acme, Inc.", "acme .test", "a..test", ".test"]
+        {
             assert_eq!(domain_of(website), None, "{website:?}");
         }
     }

@@ -1,8 +1,8 @@
 //! Lists of leads: read from CSV and NDJSON, written back with what was found.
 //!
 //! Knows the two forms, their columns, what makes a row usable, and the eight `weir_` columns
-//! (CONTRACTS §1, `weir enrich FILE`). A list is read three times: [`scan`] before anything is spent,
-//! [`rows`] to load it, [`write_enriched`] to write it back; the last two notice if it has changed.
+//! (CONTRACTS §1, `weir enrich FILE`). A list is read three times: [`scan()`] before anything is spent,
+//! [`rows()`] to load it, [`write_enriched`] to write it back; the last two notice if it has changed.
 //!
 //! Invariant: no store, no queue, no clock, no provider, no money but the cost it writes down.
 //! Memory does not grow with the list: one record of at most [`LINE_LIMIT`] bytes is held at a time,

@@ -80,8 +80,8 @@ impl List {
     /// What is written when the first row was found and the others have not ended.
     fn enriched(&self) -> String {
         let out = self.path("out");
-        let found = |number| Ok::<_, ListError>((number == 1).then(found));
-        write_enriched(&self.input(), &self.scan(&[]).unwrap(), &Out::File(out.clone()), found).unwrap();
+        let first_only = |number| Ok::<_, ListError>((number == 1).then(found));
+        write_enriched(&self.input(), &self.scan(&[]).unwrap(), &Out::File(out.clone()), first_only).unwrap();
         fs::read_to_string(out).unwrap()
     }
 }
@@ -343,9 +343,15 @@ fn a_table_is_written_back_with_eight_columns_more() {
     for (input, output) in [
         ("email,x\na@x.test,1\nb@x.test,2\n", format!("email,x,{ADDED}\na@x.test,1,{FOUND}\nb@x.test,2,,,,,,,,\n")),
         ("\u{feff}email,x,x\r\na@x.test,1", format!("email,x,x,{ADDED}\r\na@x.test,1,,{FOUND}\r\n")),
-        ("email,x\n\n a@x.test ,\"=1, \"\"2\"\"\nb\"\n", format!("email,x,{ADDED}\n a@x.test ,\"=1, \"\"2\"\"\nb\",{FOUND}\n")),
+        (
+            "email,x\n\n a@x.test ,\"=1, \"\"2\"\"\nb\"\n",
+            format!("email,x,{ADDED}\n a@x.test ,\"=1, \"\"2\"\"\nb\",{FOUND}\n"),
+        ),
         ("email,x\na@x.test,1,surplus\n", format!("email,x,{ADDED}\na@x.test,1,{FOUND},surplus\n")),
-        ("email;x\na@x.test;1,5\n", format!("email;x,{ADDED}\na@x.test;1#5,{FOUND}\n").replace(',', ";").replace('#', ",")),
+        (
+            "email;x\na@x.test;1,5\n",
+            format!("email;x,{ADDED}\na@x.test;1#5,{FOUND}\n").replace(',', ";").replace('#', ","),
+        ),
     ] {
         assert_eq!(List::csv(input).enriched(), output, "{input:?}");
     }
@@ -367,7 +373,7 @@ fn a_json_object_is_written_back_as_it_came_with_eight_keys_more() {
 
 #[test]
 fn a_list_that_changed_since_the_scan_is_not_written() {
-    for changed in ["email\nb@x.test\n", "email\na@x.test\n\n", "email\n\"\xff", "other\n", ""] {
+    for changed in ["email\nb@x.test\n", "email\na@x.test\n\n", "email\n\"a", "other\n", ""] {
         let list = List::csv("email\na@x.test\n");
         let scan = list.scan(&[]).unwrap();
         fs::write(list.path("out"), "before").unwrap();
@@ -445,7 +451,10 @@ fn tables() -> impl Strategy<Value = Vec<Vec<String>>> {
 
 proptest! {
     #[test]
-    fn any_table_keeps_its_cells_and_their_order(rows in tables(), delimiter in prop_oneof![Just(b','), Just(b';'), Just(b'\t')]) {
+    fn any_table_keeps_its_cells_and_their_order(
+        rows in tables(),
+        delimiter in prop_oneof![Just(b','), Just(b';'), Just(b'\t')],
+    ) {
         let mut writer = csv::WriterBuilder::new().delimiter(delimiter).from_writer(Vec::new());
         let header: Vec<&str> = ["email", "b", "c", "d", "e"].into_iter().take(rows[0].len()).collect();
         writer.write_record(&header).unwrap();

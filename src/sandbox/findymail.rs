@@ -17,7 +17,8 @@ use serde::Deserialize;
 const KIND: &str = "findymail";
 
 /// What real payloads have beyond the three documented fields.
-const EXTRA: &str = r#","id":1,"linkedin_url":null,"company":"Sandbox","job_title":"CTO","company_city":null,"company_region":null,"company_country":null,"city":null,"region":null,"country":null,"phone_number":null"#;
+const EXTRA: &str = r#","id":1,"linkedin_url":null,"company":"Sandbox","job_title":"CTO","company_city":null,
+    "company_region":null,"company_country":null,"city":null,"region":null,"country":null,"phone_number":null"#;
 
 pub(super) struct Findymail;
 

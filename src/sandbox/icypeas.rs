@@ -79,7 +79,7 @@ impl Icypeas {
         };
         let (question, discovery) = world.find(KIND, &person);
         let nameless = !format!("{}{}", person.first, person.last).contains(char::is_alphabetic);
-        let ending = match (call.trouble, &discovery) {
+        let (ending, certainty, price) = match (call.trouble, &discovery) {
             (Some(Trouble::NoCredits), _) => ("INSUFFICIENT_FUNDS", None, Credits::NONE),
             (Some(trouble), _) => return refuse(trouble, Purpose::Find).to(question),
             (None, _) if nameless => ("BAD_INPUT", None, Credits::NONE),
@@ -89,7 +89,8 @@ impl Icypeas {
             (None, None) => ("NOT_FOUND", None, Credits::NONE),
         };
         let address = discovery.map(|found| found.address).unwrap_or_default();
-        self.submit(call, Purpose::Find, question, &search.custom, ending, &person, &address)
+        let results = results(&person, &address, certainty);
+        self.submit(call, question, Item::new(Purpose::Find, reference(search.custom), ending, results), price)
     }
 
     fn verify(&self, call: &Call<'_>, world: &World) -> Answer {
@@ -98,34 +99,18 @@ impl Icypeas {
             return reject(call, Purpose::Verify, "email");
         }
         let (question, verdict) = world.judge(KIND, &verification.email);
-        let ending = match call.trouble {
+        let (ending, certainty, price) = match call.trouble {
             Some(Trouble::NoCredits) => ("INSUFFICIENT_FUNDS", None, Credits::NONE),
             Some(trouble) => return refuse(trouble, Purpose::Verify).to(question),
             None => verified_ending(verdict, question),
         };
         let nobody = Person { first: String::new(), last: String::new(), domain: String::new() };
-        self.submit(call, Purpose::Verify, question, &verification.custom, ending, &nobody, &verification.email)
+        let results = results(&nobody, &verification.email, certainty);
+        self.submit(call, question, Item::new(Purpose::Verify, reference(verification.custom), ending, results), price)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one item, known only to its two callers")]
-    fn submit(
-        &self,
-        call: &Call<'_>,
-        purpose: Purpose,
-        question: Hash,
-        custom: &Option<Custom>,
-        (ending, certainty, price): Ending,
-        person: &Person,
-        address: &str,
-    ) -> Answer {
-        let item = Item {
-            purpose,
-            external_id: custom.as_ref().map(|custom| custom.external_id.to_string()).unwrap_or_default(),
-            ending,
-            results: results(person, address, certainty),
-            submitted: Instant::now(),
-            reads: 0,
-        };
+    fn submit(&self, call: &Call<'_>, question: Hash, item: Item, price: Credits) -> Answer {
+        let purpose = item.purpose;
         let id = self.submissions.add(&call.key, item);
         let body = format!(r#"{{"success":true,"item":{{"status":"NONE","_id":"{id}"}}}}"#);
         let answer = Answer::json(purpose, body).to(question);
@@ -194,6 +179,10 @@ impl Vendor for Icypeas {
     }
 }
 
+fn reference(custom: Option<Custom>) -> String {
+    custom.unwrap_or_default().external_id.to_string()
+}
+
 fn found_ending(truth: Verdict, question: Hash) -> Ending {
     let status = if question.draw("status", 2) == 0 { "FOUND" } else { "DEBITED" };
     let certainty = match truth {
@@ -223,7 +212,8 @@ fn results(person: &Person, address: &str, certainty: Option<&str>) -> String {
     let (first, last) = (quoted(&person.first), quoted(&person.last));
     let (full, emails) = (quoted(&format!("{} {}", person.first, person.last)), email.unwrap_or_default());
     format!(
-        r#"{{"firstname":{first},"lastname":{last},"fullname":{full},"gender":"UNKNOWN","emails":[{emails}],"phones":[],"saasServices":[]}}"#
+        r#"{{"firstname":{first},"lastname":{last},"fullname":{full},"gender":"UNKNOWN","emails":[{emails}],
+          "phones":[],"saasServices":[]}}"#
     )
 }
 
@@ -234,7 +224,8 @@ fn balance(call: &Call<'_>) -> Answer {
         Some(trouble) => return refuse(trouble, Purpose::Account),
     };
     let body = format!(
-        r#"{{"userId":"u_000","customerId":"c_000","currency":"usd","lastInvoiceUrl":"","priceId":"p_000","plan":"basic","status":"active","credits":{credits},"quotas":{{"daily":1000}}}}"#
+        r#"{{"userId":"u_000","customerId":"c_000","currency":"usd","lastInvoiceUrl":"","priceId":"p_000",
+          "plan":"basic","status":"active","credits":{credits},"quotas":{{"daily":1000}}}}"#
     );
     Answer::json(Purpose::Account, body).billed(Credits::NONE)
 }
@@ -245,7 +236,8 @@ fn reject(call: &Call<'_>, purpose: Purpose, field: &str) -> Answer {
         Some(trouble) => refuse(trouble, purpose),
         None => {
             let body = format!(
-                r#"{{"success":false,"validationErrors":[{{"field":"{field}","type":"required","message":"{field} is required"}}]}}"#
+                r#"{{"success":false,"validationErrors":[{{"field":"{field}","type":"required",
+                  "message":"{field} is required"}}]}}"#
             );
             Answer::json(purpose, body)
         }

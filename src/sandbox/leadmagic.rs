@@ -34,10 +34,20 @@ const LIMITS: &[(&str, &str)] = &[
 ];
 
 /// The rest of a finder's hit: what is known of the company.
-const COMPANY: &str = r#""employment_verified":true,"has_mx":true,"mx_record":"mx1.sandbox.test","mx_provider":"Google Workspace","mx_security_gateway":false,"mx_records_full":[{"priority":10,"exchange":"mx1.sandbox.test"}],"company_name":"Sandbox","company_industry":"","company_size":"11-50","company_founded":2019,"company_type":"private","company_location":{"name":"x","locality":"x","region":"x","country":"x","address_line_2":null,"postal_code":"00000","geo":"0,0"},"company_profile_url":"sandbox","company_profile_id":"10000001","company_facebook_url":"","company_twitter_url":"""#;
+const COMPANY: &str = r#""employment_verified":true,"has_mx":true,"mx_record":"mx1.sandbox.test",
+    "mx_provider":"Google Workspace","mx_security_gateway":false,"mx_records_full":[{"priority":10,
+    "exchange":"mx1.sandbox.test"}],"company_name":"Sandbox","company_industry":"","company_size":"11-50",
+    "company_founded":2019,"company_type":"private","company_location":{"name":"x","locality":"x","region":"x",
+    "country":"x","address_line_2":null,"postal_code":"00000","geo":"0,0"},"company_profile_url":"sandbox",
+    "company_profile_id":"10000001","company_facebook_url":"","company_twitter_url":"""#;
 
 /// The rest of a verification.
-const VERIFIED: &str = r#""mx_record":"mx1.sandbox.test","mx_provider":"Google","mx_gateway":null,"mx_gateway_type":null,"mx_security_gateway":false,"company_name":null,"company_industry":null,"company_size":null,"company_founded":null,"company_type":null,"company_location":{"name":null,"country":null},"company_linkedin_url":null,"company_linkedin_id":null,"company_facebook_url":null,"company_twitter_url":null,"code":"LMV-0000","pipeline_version":"EP-2026.07.25","validated_at":"2026-07-31T01:54:38.248Z","validation_path_code":"x""#;
+const VERIFIED: &str = r#""mx_record":"mx1.sandbox.test","mx_provider":"Google","mx_gateway":null,
+    "mx_gateway_type":null,"mx_security_gateway":false,"company_name":null,"company_industry":null,
+    "company_size":null,"company_founded":null,"company_type":null,"company_location":{"name":null,
+    "country":null},"company_linkedin_url":null,"company_linkedin_id":null,"company_facebook_url":null,
+    "company_twitter_url":null,"code":"LMV-0000","pipeline_version":"EP-2026.07.25",
+    "validated_at":"2026-07-31T01:54:38.248Z","validation_path_code":"x""#;
 
 pub(super) struct LeadMagic;
 
@@ -124,13 +134,15 @@ fn find(call: &Call<'_>, world: &World, person: Option<Person>, price: Credits) 
         // Both forms of a miss are seen in the wild.
         let status = if question.draw("miss", 2) == 0 { r#""not_found""# } else { "null" };
         let body = format!(
-            r#"{{"email":null,"status":{status},"credits_consumed":0,"message":"No email found.","first_name":{first},"last_name":{last},"domain":{domain}}}"#
+            r#"{{"email":null,"status":{status},"credits_consumed":0,"message":"No email found.",
+              "first_name":{first},"last_name":{last},"domain":{domain}}}"#
         );
         return Answer::json(Purpose::Find, body).to(question).billed(Credits::NONE);
     };
     let (email, status) = (quoted(&discovery.address), status_of(&discovery, question));
     let body = format!(
-        r#"{{"email":{email},"status":"{status}","credits_consumed":{price},"message":"Valid email found.","first_name":{first},"last_name":{last},"domain":{domain},{COMPANY}}}"#
+        r#"{{"email":{email},"status":"{status}","credits_consumed":{price},"message":"Valid email found.",
+          "first_name":{first},"last_name":{last},"domain":{domain},{COMPANY}}}"#
     );
     Answer::json(Purpose::Find, body).to(question).billed(price)
 }
@@ -164,7 +176,8 @@ fn verify(call: &Call<'_>, world: &World) -> Answer {
     };
     let email = quoted(&email);
     let body = format!(
-        r#"{{"email":{email},"email_status":"{status}","credits_consumed":{price},"message":"{message}","is_domain_catch_all":{catch_all},{VERIFIED}}}"#
+        r#"{{"email":{email},"email_status":"{status}","credits_consumed":{price},"message":"{message}",
+          "is_domain_catch_all":{catch_all},{VERIFIED}}}"#
     );
     Answer::json(Purpose::Verify, body).to(question).billed(price)
 }
@@ -176,7 +189,8 @@ fn balance(call: &Call<'_>) -> Answer {
         Some(trouble) => return refuse(call, trouble, Purpose::Account, Hash::new(0)),
     };
     let body = format!(
-        r#"{{"credits":{credits},"is_frozen":false,"credits_frozen":0,"credits_liquid":{credits},"credit_freeze_message":null,"credit_freeze_plan_hint":null}}"#
+        r#"{{"credits":{credits},"is_frozen":false,"credits_frozen":0,"credits_liquid":{credits},
+          "credit_freeze_message":null,"credit_freeze_plan_hint":null}}"#
     );
     Answer::json(Purpose::Account, body).billed(Credits::NONE)
 }
@@ -193,11 +207,9 @@ fn refuse(call: &Call<'_>, trouble: Trouble, purpose: Purpose, question: Hash) -
     match trouble {
         Trouble::MissingKey => problem(401, "missing_authentication", ""),
         Trouble::BadKey => problem(401, "invalid_api_key", ""),
-        Trouble::NoCredits => problem(
-            402,
-            "insufficient_credits",
-            r#""credits_required":1,"credits_available":0,"credits_needed":1"#,
-        ),
+        Trouble::NoCredits => {
+            problem(402, "insufficient_credits", r#""credits_required":1,"credits_available":0,"credits_needed":1"#)
+        }
         // The code that goes with 403 is not documented.
         Trouble::Paused => problem(403, "plan_restricted", ""),
         Trouble::Throttled(_) => problem(
@@ -218,11 +230,14 @@ fn problem(call: &Call<'_>, purpose: Purpose, question: Hash, status: u16, code:
         format!(r#"{{"error":"{code}","message":"{code}"}}"#)
     } else if question.draw("shape", 2) == 0 {
         format!(
-            r#"{{"success":false,"errors":[{{"type":"about:blank","title":"{code}","status":{status},"code":"{code}","param":[],"detail":"{code}","action":"x","docs":"x","context":{{{context}}}}}],"meta":{{"request_id":"req_0","timestamp":"2026-01-01T00:00:00Z"}}}}"#
+            r#"{{"success":false,"errors":[{{"type":"about:blank","title":"{code}","status":{status},
+              "code":"{code}","param":[],"detail":"{code}","action":"x","docs":"x","context":{{{context}}}}}],
+              "meta":{{"request_id":"req_0","timestamp":"2026-01-01T00:00:00Z"}}}}"#
         )
     } else {
         format!(
-            r#"{{"type":"about:blank","title":"{code}","status":{status},"detail":"{code}","code":"{code}","action":"x","docs":"x","trace":{{"request_id":"req_0"}}}}"#
+            r#"{{"type":"about:blank","title":"{code}","status":{status},"detail":"{code}","code":"{code}",
+              "action":"x","docs":"x","trace":{{"request_id":"req_0"}}}}"#
         )
     };
     Answer::json(purpose, body).with_status(status).with_media("application/problem+json").to(question)

@@ -108,7 +108,9 @@ fn verify(call: &Call<'_>, world: &World) -> Answer {
 fn outcome(email: &str, (result, code, quality): Outcome) -> Answer {
     let (email, subresult) = (quoted(email), if result == "invalid" { "" } else { result });
     let body = format!(
-        r#"{{"email":{email},"quality":"{quality}","result":"{result}","resultcode":{code},"subresult":"{subresult}","free":false,"role":false,"didyoumean":"","credits":10000,"executiontime":2,"error":"","livemode":true}}"#
+        r#"{{"email":{email},"quality":"{quality}","result":"{result}","resultcode":{code},
+          "subresult":"{subresult}","free":false,"role":false,"didyoumean":"","credits":10000,"executiontime":2,
+          "error":"","livemode":true}}"#
     );
     Answer::json(Purpose::Verify, body)
 }
@@ -139,7 +141,8 @@ fn refuse(trouble: Trouble, purpose: Purpose, email: &str) -> Answer {
 fn error(purpose: Purpose, email: &str, text: &str) -> Answer {
     let email = quoted(email);
     let body = format!(
-        r#"{{"email":{email},"result":"error","resultcode":4,"subresult":"","free":false,"role":false,"didyoumean":"","credits":0,"executiontime":0,"error":"{text}","livemode":true}}"#
+        r#"{{"email":{email},"result":"error","resultcode":4,"subresult":"","free":false,"role":false,
+          "didyoumean":"","credits":0,"executiontime":0,"error":"{text}","livemode":true}}"#
     );
     Answer::json(purpose, body)
 }

@@ -15,8 +15,10 @@
 //! |---|---|
 //! | `*.hit.test` | every finder finds it, and it is valid |
 //! | `*.miss.test` | no finder finds it |
-//! | `*.invalid.test`, `*.catchall.test`, `*.unknown.test` | every finder finds it; the verifiers say so (Prospeo, asked for verified addresses only, has none for the last two) |
+//! | `*.invalid.test`, `*.catchall.test`, `*.unknown.test` | every finder finds it; the verifiers say so |
 //! | `*.only-leadmagic.test`, `*.only-prospeo.test`, … | that finder alone finds it, and it is valid |
+//!
+//! Prospeo, asked for verified addresses only, has none at `*.catchall.test` and `*.unknown.test`.
 //!
 //! Any key is accepted, but one that contains one of these words gets that vendor's own refusal:
 //! `bad-key`, `no-credits`, `paused`, `throttled`.

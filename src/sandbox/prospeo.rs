@@ -134,7 +134,12 @@ fn matched(person: &Person, found: &Discovery, status: &str, question: Hash) -> 
     let (full, domain) = (quoted(&format!("{} {}", person.first, person.last)), quoted(&person.domain));
     let revealed = !masked;
     let body = format!(
-        r#"{{"error":false,"free_enrichment":{free},"person":{{"person_id":"aaaa0000","first_name":{first},"last_name":{last},"full_name":{full},"linkedin_url":"https://www.linkedin.com/in/sandbox","current_job_title":"CTO","headline":"x","job_history":[],"skills":[],"email":{{"status":"{status}","revealed":{revealed},"email":{email},"verification_method":"x","email_mx_provider":"Google"}},"mobile":{{"status":null,"revealed":false}},"location":{{"country":"x","city":"x"}}}},"company":{{"company_id":"cccc0000","name":"Sandbox","domain":{domain}}}}}"#
+        r#"{{"error":false,"free_enrichment":{free},"person":{{"person_id":"aaaa0000","first_name":{first},
+          "last_name":{last},"full_name":{full},"linkedin_url":"https://www.linkedin.com/in/sandbox",
+          "current_job_title":"CTO","headline":"x","job_history":[],"skills":[],"email":{{"status":"{status}",
+          "revealed":{revealed},"email":{email},"verification_method":"x","email_mx_provider":"Google"}},
+          "mobile":{{"status":null,"revealed":false}},"location":{{"country":"x","city":"x"}}}},
+          "company":{{"company_id":"cccc0000","name":"Sandbox","domain":{domain}}}}}"#
     );
     let price = if free { Credits::NONE } else { Credits::ONE };
     Answer::json(Purpose::Find, body).to(question).billed(price)
@@ -149,7 +154,9 @@ fn account(call: &Call<'_>) -> Answer {
         Some(trouble) => return refuse(trouble, Purpose::Account, Hash::new(0)),
     };
     let body = format!(
-        r#"{{"error":false,"response":{{"current_plan":"PRO","current_team_members":1,"remaining_credits":{credits},"used_credits":1,"next_quota_renewal_days":25,"next_quota_renewal_date":"2026-01-31 20:52:28+00:00"}}}}"#
+        r#"{{"error":false,"response":{{"current_plan":"PRO","current_team_members":1,
+          "remaining_credits":{credits},"used_credits":1,"next_quota_renewal_days":25,
+          "next_quota_renewal_date":"2026-01-31 20:52:28+00:00"}}}}"#
     );
     Answer::json(Purpose::Account, body).billed(Credits::NONE)
 }

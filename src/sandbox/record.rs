@@ -1,6 +1,7 @@
 //! The record of calls: one JSON line each, flushed, without a name, an address or a whole key.
 
 use crate::sandbox::answer::Answer;
+use serde::Serialize;
 use std::fs::File;
 use std::io;
 use std::io::BufWriter;
@@ -12,6 +13,20 @@ use std::sync::PoisonError;
 /// An open record.
 pub(super) struct Record(Mutex<BufWriter<File>>);
 
+#[derive(Serialize)]
+struct Line<'a> {
+    seq: u64,
+    provider: &'a str,
+    operation: &'a str,
+    /// Its last four characters.
+    key: &'a str,
+    /// Provider, operation and inputs in one number, as hex.
+    question: String,
+    status: u16,
+    credits: String,
+    answered: bool,
+}
+
 impl Record {
     /// Opens `path` to append to it.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
@@ -21,17 +36,19 @@ impl Record {
 
     /// Appends one call.
     pub(super) fn write(&self, seq: u64, provider: &str, key: &str, answer: &Answer) -> io::Result<()> {
+        let line = Line {
+            seq,
+            provider,
+            operation: answer.purpose.as_str(),
+            key: last4(key),
+            question: format!("{:016x}", answer.question),
+            status: answer.status,
+            credits: answer.credits.to_string(),
+            answered: answer.is_answer,
+        };
         let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        writeln!(
-            file,
-            r#"{{"seq":{seq},"provider":"{provider}","operation":"{}","key":{},"question":"{:016x}","status":{},"credits":"{}","answered":{}}}"#,
-            answer.purpose.as_str(),
-            serde_json::Value::from(last4(key)),
-            answer.question,
-            answer.status,
-            answer.credits,
-            answer.is_answer,
-        )?;
+        serde_json::to_writer(&mut *file, &line)?;
+        file.write_all(b"\n")?;
         file.flush()
     }
 }

@@ -218,9 +218,7 @@ impl Shared {
     fn control(&self, path: &str, body: &[u8]) -> Answer {
         match path {
             "health" => Answer::json(Purpose::Nothing, r#"{"ok":true}"#),
-            "counts" => {
-                Answer::json(Purpose::Nothing, serde_json::to_string(&self.counts()).unwrap_or_default())
-            }
+            "counts" => Answer::json(Purpose::Nothing, serde_json::to_string(&self.counts()).unwrap_or_default()),
             "faults" => {
                 let order = serde_json::from_slice::<Order>(body).unwrap_or_default();
                 match self.desks.iter().find(|desk| desk.vendor.kind() == order.provider) {

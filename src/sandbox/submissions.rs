@@ -33,15 +33,12 @@ pub(super) struct Submissions {
 pub(super) struct Item {
     /// Find or verify.
     pub(super) purpose: Purpose,
-    /// The caller's own reference; may be empty.
-    pub(super) external_id: String,
-    /// The status it ends in.
-    pub(super) ending: &'static str,
-    /// The results it ends with, as JSON.
-    pub(super) results: String,
-    pub(super) submitted: Instant,
+    external_id: String,
+    ending: &'static str,
+    results: String,
+    submitted: Instant,
     /// How often its status was shown.
-    pub(super) reads: u32,
+    reads: u32,
 }
 
 struct Account {
@@ -152,6 +149,12 @@ impl Account {
 }
 
 impl Item {
+    /// Submitted now, with the caller's own reference (may be empty), the status it will end in,
+    /// and the results it will then have, as JSON.
+    pub(super) fn new(purpose: Purpose, external_id: String, ending: &'static str, results: String) -> Self {
+        Self { purpose, external_id, ending, results, submitted: Instant::now(), reads: 0 }
+    }
+
     fn write(&mut self, id: &str, latency: Duration, now: Instant, listed: &mut String) {
         let waited = now.saturating_duration_since(self.submitted);
         let done = waited >= latency && (!latency.is_zero() || self.reads > 0);
@@ -165,7 +168,9 @@ impl Item {
         // Writing to a String cannot fail.
         let _ = write!(
             listed,
-            r#"{{"_id":"{id}","name":"__icypeas__individual","user":"u_000","order":0,"status":"{status}","results":{results},"userData":{{"webhookUrl":"","externalId":{external_id}}},"system":{{"createdAt":"2026-01-01T00:00:00.000Z","modifiedAt":"2026-01-01T00:00:03.000Z"}}}}"#
+            r#"{{"_id":"{id}","name":"__icypeas__individual","user":"u_000","order":0,"status":"{status}",
+              "results":{results},"userData":{{"webhookUrl":"","externalId":{external_id}}},
+              "system":{{"createdAt":"2026-01-01T00:00:00.000Z","modifiedAt":"2026-01-01T00:00:03.000Z"}}}}"#
         );
     }
 }

@@ -109,10 +109,10 @@ struct Batch {
     email_batch: Vec<Entry>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
+#[serde(default)]
 struct Entry {
     email_address: Text,
-    #[serde(default)]
     ip_address: Text,
 }
 
@@ -200,7 +200,10 @@ fn judged(email: &str, ip: &str, question: Hash, verdict: Verdict) -> (String, C
     };
     let address = quoted(email);
     let body = format!(
-        r#"{{"address":{address},"status":"{status}","sub_status":"{sub_status}","free_email":{free},"did_you_mean":null,"account":null,"domain":null,"domain_age_days":"9692","smtp_provider":"example","catchall_domain":{catch_all},"mx_found":"true","mx_record":"mx.sandbox.test","firstname":"zero","lastname":"b","gender":"male",{place},"processed_at":"2026-01-02 03:04:05.678"}}"#
+        r#"{{"address":{address},"status":"{status}","sub_status":"{sub_status}","free_email":{free},
+          "did_you_mean":null,"account":null,"domain":null,"domain_age_days":"9692","smtp_provider":"example",
+          "catchall_domain":{catch_all},"mx_found":"true","mx_record":"mx.sandbox.test","firstname":"zero",
+          "lastname":"b","gender":"male",{place},"processed_at":"2026-01-02 03:04:05.678"}}"#
     );
     (body, price)
 }

@@ -10,82 +10,68 @@ use crate::waterfall::standing::Setback;
 use crate::waterfall::standing::Standing;
 use crate::waterfall::standing::standing;
 
-/// An address in hand, and who found it.
+/// An address in hand, and what is known of it.
 #[derive(Clone, Debug)]
 pub(super) struct Candidate {
     pub(super) address: Address,
     /// `None` when it came with the lead.
     pub(super) found_by: Option<ProviderName>,
-    /// What its finder says of it.
-    claim: Verdict,
+    pub(super) verdict: Option<Verdict>,
+    /// Whose verdict; `None` also when every verifier refused the question.
+    pub(super) by: Option<ProviderName>,
+    pub(super) prospect: Prospect,
 }
 
-/// What is known of a candidate.
-#[derive(Debug)]
-pub(super) enum Judgement {
-    /// It takes mail: the lead is decided.
-    Valid(ProviderName),
-    /// It does not: search on.
-    Rejected,
-    /// Neither, as far as could be asked.
-    Risky(RiskyVerdict),
+/// What can still be learned of an address.
+#[derive(Clone, Debug)]
+pub(super) enum Prospect {
+    /// Nothing, or nothing that matters.
+    Settled,
     /// This verifier is asked next.
     Ask(Step),
-    /// Only this verifier could tell, and its breaker is open.
+    /// Only this verifier could tell more, and its breaker is open.
     AwaitVerifier(Step),
-    /// No verifier could be asked.
-    Unverifiable(Setback),
+    /// Verifiers that could tell more did not answer in this run.
+    Closed(Setback),
     /// The waterfall has no verifier.
     NoVerifier,
 }
 
-/// A verdict that is neither yes nor no.
-#[derive(Debug)]
-pub(super) struct RiskyVerdict {
-    /// `CatchAll` or `Unknown`.
-    pub(super) verdict: Verdict,
-    /// Whose verdict; `None` when every verifier refused the question.
-    pub(super) by: Option<ProviderName>,
-    /// What kept another verifier from being asked.
-    pub(super) setback: Option<Setback>,
-    /// A verifier worth waiting for.
-    pub(super) after_outage: Option<Step>,
-}
-
-/// Every distinct address in hand: the lead's own first, then as they were found.
-pub(super) fn candidates(trail: &Trail) -> Vec<Candidate> {
-    let given = trail.given.clone().map(|address| Candidate { address, found_by: None, claim: Verdict::Unknown });
-    let mut all: Vec<Candidate> = given.into_iter().collect();
+/// Every distinct address in hand, judged: the lead's own first, then as they were found.
+pub(super) fn candidates(plan: &Plan, trail: &Trail) -> Vec<Candidate> {
+    let given = trail.given.clone().map(|address| Finding { address, found_by: None, claims: Vec::new() });
+    let mut findings: Vec<Finding> = given.into_iter().collect();
     for attempt in &trail.attempts {
         let Some(end) = attempt.end() else { continue };
         let Some(address) = &end.found else { continue };
-        if all.iter().all(|known| known.address != *address) {
-            all.push(Candidate {
-                address: address.clone(),
-                found_by: Some(attempt.step.provider.clone()),
-                claim: end.claim.unwrap_or(Verdict::Unknown),
-            });
+        let finder = attempt.step.provider.clone();
+        let claim = (end.claim.unwrap_or(Verdict::Unknown), finder.clone());
+        match findings.iter_mut().find(|known| known.address == *address) {
+            Some(known) => known.claims.push(claim),
+            None => findings.push(Finding { address: address.clone(), found_by: Some(finder), claims: vec![claim] }),
         }
     }
-    all
+    findings.into_iter().map(|finding| judge(plan, trail, finding)).collect()
 }
 
-/// What is known of this address, by the first conclusive verdict of any run.
-pub(super) fn judge(plan: &Plan, trail: &Trail, candidate: &Candidate) -> Judgement {
-    match conclusive_verdict(trail, &candidate.address) {
-        Some((Verdict::Valid, by)) => return Judgement::Valid(by),
-        Some((Verdict::Invalid, _)) => return Judgement::Rejected,
-        Some((verdict @ (Verdict::CatchAll | Verdict::Unknown), by)) => {
-            return Judgement::Risky(RiskyVerdict { verdict, by: Some(by), setback: None, after_outage: None });
-        }
-        None => {}
-    }
-    if plan.trust_finders
-        && let Some(judgement) = trusted_claim(plan, candidate)
-    {
-        return judgement;
-    }
-    ask_verifiers(plan, trail, candidate)
+/// An address, and what each of its finders says of it.
+struct Finding {
+    address: Address,
+    found_by: Option<ProviderName>,
+    claims: Vec<(Verdict, ProviderName)>,
+}
+
+/// Judges by the first conclusive verdict of any run; else by a trusted finder's own word; else by
+/// what the verifiers of the plan have said and can still say.
+fn judge(plan: &Plan, trail: &Trail, finding: Finding) -> Candidate {
+    let (verdict, by, prospect) = if let Some((verdict, by)) = conclusive_verdict(trail, &finding.address) {
+        (Some(verdict), Some(by), Prospect::Settled)
+    } else if let Some((verdict, by)) = trusted_claim(plan, &finding) {
+        (Some(verdict), by, Prospect::Settled)
+    } else {
+        ask_verifiers(plan, trail, &finding.address)
+    };
+    Candidate { address: finding.address, found_by: finding.found_by, verdict, by, prospect }
 }
 
 /// The first verdict that is not `unknown`.
@@ -97,34 +83,37 @@ fn conclusive_verdict(trail: &Trail, address: &Address) -> Option<(Verdict, Prov
 }
 
 /// A finder's own `valid` is the verification; its other words count only where nobody can be asked.
-fn trusted_claim(plan: &Plan, candidate: &Candidate) -> Option<Judgement> {
-    match (candidate.claim, &candidate.found_by) {
-        (Verdict::Valid, Some(by)) => Some(Judgement::Valid(by.clone())),
-        _ if !plan.verify.is_empty() => None,
-        (Verdict::Invalid, _) => Some(Judgement::Rejected),
-        (verdict, _) => Some(Judgement::Risky(RiskyVerdict { verdict, by: None, setback: None, after_outage: None })),
+fn trusted_claim(plan: &Plan, finding: &Finding) -> Option<(Verdict, Option<ProviderName>)> {
+    if !plan.trust_finders {
+        return None;
     }
+    if let Some((verdict, by)) = finding.claims.iter().find(|(claim, _)| *claim == Verdict::Valid) {
+        return Some((*verdict, Some(by.clone())));
+    }
+    let word = finding.claims.first().map_or(Verdict::Unknown, |(claim, _)| *claim);
+    plan.verify.is_empty().then_some((word, None))
 }
 
-fn ask_verifiers(plan: &Plan, trail: &Trail, candidate: &Candidate) -> Judgement {
-    let (mut unknown_by, mut refused, mut setback, mut after_outage) = (None, false, None, None);
+fn ask_verifiers(plan: &Plan, trail: &Trail, address: &Address) -> (Option<Verdict>, Option<ProviderName>, Prospect) {
+    let (mut unknown_by, mut refused, mut setback, mut await_verifier, mut ask) = (None, false, None, None, None);
     for step in &plan.verify {
-        match standing(trail, step, Some(&candidate.address)) {
-            Standing::Open => return Judgement::Ask(step.clone()),
-            Standing::AfterOutage => after_outage = after_outage.or_else(|| Some(step.clone())),
+        match standing(trail, step, Some(address)) {
+            Standing::Open => ask = ask.or(Some(step)),
+            Standing::AfterOutage => await_verifier = await_verifier.or(Some(step)),
             Standing::Answered(end) if end.outcome.verdict().is_none() => refused = true,
             Standing::Answered(_) => unknown_by = unknown_by.or_else(|| Some(step.provider.clone())),
             Standing::Closed(why) => setback = Some(setback.map_or(why, |before: Setback| before.min(why))),
             Standing::PassedOver => {}
         }
     }
-    let nothing_else = setback.is_none() && after_outage.is_none();
-    if unknown_by.is_some() || (refused && nothing_else) {
-        return Judgement::Risky(RiskyVerdict { verdict: Verdict::Unknown, by: unknown_by, setback, after_outage });
-    }
-    match (after_outage, setback) {
-        (Some(step), _) => Judgement::AwaitVerifier(step),
-        (None, Some(setback)) => Judgement::Unverifiable(setback),
-        (None, None) => Judgement::NoVerifier,
-    }
+    let prospect = match (ask, await_verifier, setback) {
+        (Some(step), _, _) => Prospect::Ask(step.clone()),
+        (None, Some(step), _) => Prospect::AwaitVerifier(step.clone()),
+        (None, None, Some(setback)) => Prospect::Closed(setback),
+        (None, None, None) if plan.verify.is_empty() => Prospect::NoVerifier,
+        (None, None, None) => Prospect::Settled,
+    };
+    let all_refused = refused && matches!(prospect, Prospect::Settled);
+    let verdict = (unknown_by.is_some() || all_refused).then_some(Verdict::Unknown);
+    (verdict, unknown_by, prospect)
 }

@@ -1,7 +1,6 @@
 //! THE decision.
 
 use crate::domain::Ending;
-use crate::domain::ProviderName;
 use crate::domain::Query;
 use crate::domain::Reason;
 use crate::domain::Status;
@@ -12,10 +11,8 @@ use crate::waterfall::Plan;
 use crate::waterfall::Risky;
 use crate::waterfall::Trail;
 use crate::waterfall::judge::Candidate;
-use crate::waterfall::judge::Judgement;
-use crate::waterfall::judge::RiskyVerdict;
+use crate::waterfall::judge::Prospect;
 use crate::waterfall::judge::candidates;
-use crate::waterfall::judge::judge;
 use crate::waterfall::standing::Setback;
 use crate::waterfall::standing::Standing;
 use crate::waterfall::standing::standing;
@@ -35,151 +32,101 @@ pub enum Next {
 
 /// What to do next for the lead with this plan and this trail.
 pub fn next(plan: &Plan, trail: &Trail, now: Moment) -> Next {
-    let mut seen = Seen::default();
-    let action = look(plan, trail, &mut seen);
-    let time_is_up = now >= trail.deadline;
-    match action {
-        Some(Next::Try(..) | Next::TryAfterOutage(..)) if time_is_up => Next::Finish(seen.out_of_time()),
+    let survey = Survey::of(plan, trail);
+    match survey.act(plan, trail) {
+        Some(Next::Try(..) | Next::TryAfterOutage(..)) if now >= trail.deadline => Next::Finish(survey.out_of_time()),
         Some(action) => action,
-        None => Next::Finish(seen.finish()),
+        None => Next::Finish(survey.finish()),
     }
 }
 
 /// How the lead ends when its job is cancelled now. A risky address in hand is given as
 /// `unverified`, so that the lead can be resumed.
 pub fn cancel(plan: &Plan, trail: &Trail) -> Ending {
-    let mut seen = Seen::default();
-    if let Some(Next::Finish(ending)) = look(plan, trail, &mut seen) {
-        return ending;
-    }
-    match seen.in_hand() {
-        Some(known) => known.ending(Status::Unverified, Reason::Cancelled),
-        None => Ending::without_address(Status::Skipped, Reason::Cancelled),
-    }
-}
-
-/// An address in hand and what is known of it.
-#[derive(Clone, Debug)]
-struct Known {
-    candidate: Candidate,
-    verdict: Option<Verdict>,
-    verified_by: Option<ProviderName>,
-}
-
-impl Known {
-    fn ending(self, status: Status, reason: Reason) -> Ending {
-        Ending {
-            status,
-            reason,
-            address: Some(self.candidate.address),
-            verdict: self.verdict,
-            found_by: self.candidate.found_by,
-            verified_by: self.verified_by,
-        }
-    }
-
-    fn unjudged(candidate: &Candidate) -> Self {
-        Self { candidate: candidate.clone(), verdict: None, verified_by: None }
+    let survey = Survey::of(plan, trail);
+    match (survey.act(plan, trail), survey.in_hand()) {
+        (Some(Next::Finish(ending)), _) => ending,
+        (None, _) => survey.finish(),
+        (Some(_), Some(known)) => ending(known, Status::Unverified, Reason::Cancelled),
+        (Some(_), None) => Ending::without_address(Status::Skipped, Reason::Cancelled),
     }
 }
 
-/// What a look at the whole trail gathers, for the end.
-#[derive(Default, Debug)]
-struct Seen {
-    /// The best risky address: `catch_all` before `unknown`, then the first found.
-    risky: Option<Known>,
-    /// An address nobody has judged yet.
-    pending: Option<Known>,
-    /// The weightiest reason why something was not tried.
+/// What the whole trail shows.
+struct Survey {
+    candidates: Vec<Candidate>,
+    /// The weightiest reason why a finder, or another verifier, was not really asked.
     setback: Option<Setback>,
     /// Was any address rejected, or any finder really asked?
     searched: bool,
 }
 
-/// Walks the plan along the trail: the first thing that can be done, or `None` at the end of it.
-fn look(plan: &Plan, trail: &Trail, seen: &mut Seen) -> Option<Next> {
-    let mut after_outage = None;
-    for candidate in candidates(trail) {
-        match judge(plan, trail, &candidate) {
-            Judgement::Valid(by) => {
-                let known = Known { candidate, verdict: Some(Verdict::Valid), verified_by: Some(by) };
-                return Some(Next::Finish(known.ending(Status::Verified, Reason::None)));
+impl Survey {
+    fn of(plan: &Plan, trail: &Trail) -> Self {
+        let candidates = candidates(plan, trail);
+        let mut searched = candidates.iter().any(|candidate| candidate.verdict == Some(Verdict::Invalid));
+        let mut setbacks: Vec<Setback> = Vec::new();
+        for find in &plan.find {
+            match standing(trail, &find.step, None) {
+                Standing::Answered(_) => searched = true,
+                Standing::Closed(setback) => setbacks.push(setback),
+                Standing::Open | Standing::AfterOutage | Standing::PassedOver => {}
             }
-            Judgement::Rejected => seen.searched = true,
-            Judgement::Risky(risky) => {
-                if let Some(step) = &risky.after_outage {
-                    let wait = Next::TryAfterOutage(step.clone(), Query::Verify(candidate.address.clone()));
-                    after_outage = after_outage.or(Some(wait));
+        }
+        setbacks.extend(candidates.iter().filter_map(setback_of));
+        Self { candidates, setback: setbacks.into_iter().min(), searched }
+    }
+
+    /// The first thing that can be done, or `None` at the end of the plan.
+    fn act(&self, plan: &Plan, trail: &Trail) -> Option<Next> {
+        if let Some(valid) = self.candidates.iter().find(|candidate| candidate.verdict == Some(Verdict::Valid)) {
+            return Some(Next::Finish(ending(valid, Status::Verified, Reason::None)));
+        }
+        let mut after_outage = None;
+        for candidate in self.candidates.iter().filter(|candidate| candidate.verdict != Some(Verdict::Invalid)) {
+            let verify = |step: &Step| (step.clone(), Query::Verify(candidate.address.clone()));
+            match (&candidate.prospect, candidate.verdict) {
+                (Prospect::Ask(step), _) => {
+                    let (step, query) = verify(step);
+                    return Some(Next::Try(step, query));
                 }
-                seen.risky(candidate, risky);
-                if plan.risky == Risky::Accept {
-                    return after_outage.or_else(|| Some(Next::Finish(seen.finish())));
+                (Prospect::AwaitVerifier(step), verdict) => {
+                    let (step, query) = verify(step);
+                    after_outage = after_outage.or(Some(Next::TryAfterOutage(step, query)));
+                    if verdict.is_none() {
+                        return after_outage;
+                    }
                 }
+                (Prospect::Closed(setback), None) => return Some(Next::Finish(self.unverifiable(candidate, *setback))),
+                (Prospect::NoVerifier, None) => {
+                    return Some(Next::Finish(ending(candidate, Status::Unverified, Reason::NoVerifier)));
+                }
+                (Prospect::Settled | Prospect::Closed(_) | Prospect::NoVerifier, _) => {}
             }
-            Judgement::Ask(step) => {
-                seen.pending = Some(Known::unjudged(&candidate));
-                return Some(Next::Try(step, Query::Verify(candidate.address)));
-            }
-            Judgement::AwaitVerifier(step) => {
-                seen.pending = Some(Known::unjudged(&candidate));
-                return Some(Next::TryAfterOutage(step, Query::Verify(candidate.address)));
-            }
-            Judgement::Unverifiable(setback) => {
-                seen.setback(setback);
-                return Some(Next::Finish(seen.unverifiable(&candidate, setback)));
-            }
-            Judgement::NoVerifier => {
-                let known = Known::unjudged(&candidate);
-                return Some(Next::Finish(known.ending(Status::Unverified, Reason::NoVerifier)));
+            if plan.risky == Risky::Accept {
+                // What was not searched is of no account here, only who could not be asked about it.
+                let reason = risky_reason(setback_of(candidate));
+                return after_outage.or_else(|| Some(Next::Finish(ending(candidate, Status::Risky, reason))));
             }
         }
-    }
-    search(plan, trail, seen, after_outage)
-}
-
-/// The first finder that can be asked; then what is worth waiting for.
-fn search(plan: &Plan, trail: &Trail, seen: &mut Seen, mut after_outage: Option<Next>) -> Option<Next> {
-    for find in &plan.find {
-        match (standing(trail, &find.step, None), &find.query) {
-            (Standing::Open, None) => return Some(Next::PassOver(find.step.clone())),
-            (Standing::Open, Some(query)) => return Some(Next::Try(find.step.clone(), query.clone())),
-            (Standing::AfterOutage, Some(query)) => {
-                after_outage = after_outage.or_else(|| Some(Next::TryAfterOutage(find.step.clone(), query.clone())));
-            }
-            (Standing::Answered(_), _) => seen.searched = true,
-            (Standing::Closed(setback), _) => seen.setback(setback),
-            (Standing::PassedOver, _) | (Standing::AfterOutage, None) => {}
-        }
-    }
-    after_outage
-}
-
-impl Seen {
-    fn setback(&mut self, why: Setback) {
-        self.setback = Some(self.setback.map_or(why, |before| before.min(why)));
+        search(plan, trail, after_outage)
     }
 
-    fn risky(&mut self, candidate: Candidate, risky: RiskyVerdict) {
-        if let Some(setback) = risky.setback {
-            self.setback(setback);
-        }
-        let better = match &self.risky {
-            None => true,
-            Some(best) => best.verdict == Some(Verdict::Unknown) && risky.verdict == Verdict::CatchAll,
-        };
-        if better {
-            self.risky = Some(Known { candidate, verdict: Some(risky.verdict), verified_by: risky.by });
-        }
+    /// The best risky address: `catch_all` before `unknown`, then the first found.
+    fn risky(&self) -> Option<&Candidate> {
+        let with = |verdict| self.candidates.iter().find(|candidate| candidate.verdict == Some(verdict));
+        with(Verdict::CatchAll).or_else(|| with(Verdict::Unknown))
     }
 
-    fn in_hand(self) -> Option<Known> {
-        self.risky.or(self.pending)
+    /// The best address in hand, judged or not.
+    fn in_hand(&self) -> Option<&Candidate> {
+        self.risky().or_else(|| self.candidates.iter().find(|candidate| candidate.verdict.is_none()))
     }
 
     /// Everything that could be tried was.
     fn finish(&self) -> Ending {
-        if let Some(risky) = self.risky.clone() {
-            return risky.ending(Status::Risky, self.risky_reason());
+        if let Some(risky) = self.risky() {
+            return ending(risky, Status::Risky, risky_reason(self.setback));
         }
         match self.setback {
             Some(Setback::Unavailable) => Ending::without_address(Status::Failed, Reason::ProvidersUnavailable),
@@ -191,38 +138,71 @@ impl Seen {
 
     /// This address could not be verified: no other is bought that could not be verified either.
     fn unverifiable(&self, candidate: &Candidate, setback: Setback) -> Ending {
-        if let Some(risky) = self.risky.clone() {
-            return risky.ending(Status::Risky, self.risky_reason());
+        if let Some(risky) = self.risky() {
+            return ending(risky, Status::Risky, risky_reason(self.setback));
         }
         let reason = match setback {
             Setback::Unavailable => Reason::VerifiersUnavailable,
             Setback::WalletEmpty | Setback::LeadCap | Setback::JobCap | Setback::OwnKey => setback.reason(),
         };
-        Known::unjudged(candidate).ending(Status::Unverified, reason)
+        ending(candidate, Status::Unverified, reason)
     }
 
     /// Something could still be tried, but the lead's time is up. Money's reasons weigh more.
-    fn out_of_time(self) -> Ending {
+    fn out_of_time(&self) -> Ending {
         let money = match self.setback {
             Some(setback @ (Setback::WalletEmpty | Setback::LeadCap | Setback::JobCap)) => Some(setback.reason()),
             Some(Setback::OwnKey | Setback::Unavailable) | None => None,
         };
         let reason = money.unwrap_or(Reason::Deadline);
-        match (self.risky, self.pending) {
-            (Some(risky), _) => risky.ending(Status::Risky, reason),
-            (None, Some(pending)) => pending.ending(Status::Unverified, reason),
+        match (self.risky(), self.in_hand()) {
+            (Some(risky), _) => ending(risky, Status::Risky, reason),
+            (None, Some(unjudged)) => ending(unjudged, Status::Unverified, reason),
             (None, None) if money.is_some() => Ending::without_address(Status::Skipped, reason),
             (None, None) => Ending::without_address(Status::Failed, reason),
         }
     }
+}
 
-    /// A risky address has no reason of its own for an own key that failed: to its owner the
-    /// provider was not available.
-    fn risky_reason(&self) -> Reason {
-        match self.setback {
-            None => Reason::None,
-            Some(Setback::OwnKey | Setback::Unavailable) => Reason::ProvidersUnavailable,
-            Some(setback @ (Setback::WalletEmpty | Setback::LeadCap | Setback::JobCap)) => setback.reason(),
+/// What kept verifiers from saying more of this address.
+const fn setback_of(candidate: &Candidate) -> Option<Setback> {
+    if let Prospect::Closed(setback) = candidate.prospect { Some(setback) } else { None }
+}
+
+/// A risky address has no reason of its own for an own key that failed: to its owner the provider
+/// was not available.
+const fn risky_reason(setback: Option<Setback>) -> Reason {
+    match setback {
+        None => Reason::None,
+        Some(Setback::OwnKey | Setback::Unavailable) => Reason::ProvidersUnavailable,
+        Some(setback @ (Setback::WalletEmpty | Setback::LeadCap | Setback::JobCap)) => setback.reason(),
+    }
+}
+
+/// The first finder that can be asked; then what is worth waiting for.
+fn search(plan: &Plan, trail: &Trail, mut after_outage: Option<Next>) -> Option<Next> {
+    for find in &plan.find {
+        match (standing(trail, &find.step, None), &find.query) {
+            (Standing::Open, None) => return Some(Next::PassOver(find.step.clone())),
+            (Standing::Open, Some(query)) => return Some(Next::Try(find.step.clone(), query.clone())),
+            (Standing::AfterOutage, Some(query)) => {
+                after_outage = after_outage.or_else(|| Some(Next::TryAfterOutage(find.step.clone(), query.clone())));
+            }
+            (Standing::AfterOutage, None) | (Standing::Answered(_) | Standing::Closed(_) | Standing::PassedOver, _) => {
+            }
         }
+    }
+    after_outage
+}
+
+/// The lead ends with this address.
+fn ending(candidate: &Candidate, status: Status, reason: Reason) -> Ending {
+    Ending {
+        status,
+        reason,
+        address: Some(candidate.address.clone()),
+        verdict: candidate.verdict,
+        found_by: candidate.found_by.clone(),
+        verified_by: candidate.by.clone(),
     }
 }
