@@ -1,1 +1,4 @@
-fn x() {}
+//! The integration tests, as one binary: they use the crate, and the built program, from outside.
+
+#[cfg(test)]
+mod sandbox;
