@@ -19,6 +19,8 @@ pub(super) struct Candidate {
     pub(super) verdict: Option<Verdict>,
     /// Whose verdict; `None` also when every verifier refused the question.
     pub(super) by: Option<ProviderName>,
+    /// What kept a verifier from answering in this run.
+    pub(super) setback: Option<Setback>,
     pub(super) prospect: Prospect,
 }
 
@@ -32,7 +34,7 @@ pub(super) enum Prospect {
     /// Only this verifier could tell more, and its breaker is open.
     AwaitVerifier(Step),
     /// Verifiers that could tell more did not answer in this run.
-    Closed(Setback),
+    Closed,
     /// The waterfall has no verifier.
     NoVerifier,
 }
@@ -64,56 +66,76 @@ struct Finding {
 /// Judges by the first conclusive verdict of any run; else by a trusted finder's own word; else by
 /// what the verifiers of the plan have said and can still say.
 fn judge(plan: &Plan, trail: &Trail, finding: Finding) -> Candidate {
-    let (verdict, by, prospect) = if let Some((verdict, by)) = conclusive_verdict(trail, &finding.address) {
-        (Some(verdict), Some(by), Prospect::Settled)
-    } else if let Some((verdict, by)) = trusted_claim(plan, &finding) {
-        (Some(verdict), by, Prospect::Settled)
-    } else {
-        ask_verifiers(plan, trail, &finding.address)
-    };
-    Candidate { address: finding.address, found_by: finding.found_by, verdict, by, prospect }
+    let Finding { address, found_by, claims } = finding;
+    let settled = first_verdict(trail, &address, |verdict| verdict != Verdict::Unknown)
+        .map(|(verdict, by)| (verdict, Some(by)))
+        .or_else(|| trusted_claim(plan, &claims));
+    if let Some((verdict, by)) = settled {
+        return Candidate { address, found_by, verdict: Some(verdict), by, setback: None, prospect: Prospect::Settled };
+    }
+    let verifiers = Verifiers::of(plan, trail, &address);
+    let prospect = verifiers.prospect(plan);
+    let unknown_by = first_verdict(trail, &address, |verdict| verdict == Verdict::Unknown).map(|(_, by)| by);
+    let all_refused = verifiers.refused && matches!(prospect, Prospect::Settled);
+    let verdict = (unknown_by.is_some() || all_refused).then_some(Verdict::Unknown);
+    Candidate { address, found_by, verdict, by: unknown_by, setback: verifiers.setback, prospect }
 }
 
-/// The first verdict that is not `unknown`.
-fn conclusive_verdict(trail: &Trail, address: &Address) -> Option<(Verdict, ProviderName)> {
+/// The first such verdict of any run, also of a verifier that has left the plan.
+fn first_verdict(
+    trail: &Trail,
+    address: &Address,
+    wanted: impl Fn(Verdict) -> bool,
+) -> Option<(Verdict, ProviderName)> {
     trail.attempts.iter().filter(|attempt| attempt.about.as_ref() == Some(address)).find_map(|attempt| {
-        let verdict = attempt.outcome()?.verdict().filter(|verdict| *verdict != Verdict::Unknown)?;
+        let verdict = attempt.outcome()?.verdict().filter(|verdict| wanted(*verdict))?;
         Some((verdict, attempt.step.provider.clone()))
     })
 }
 
 /// A finder's own `valid` is the verification; its other words count only where nobody can be asked.
-fn trusted_claim(plan: &Plan, finding: &Finding) -> Option<(Verdict, Option<ProviderName>)> {
+fn trusted_claim(plan: &Plan, claims: &[(Verdict, ProviderName)]) -> Option<(Verdict, Option<ProviderName>)> {
     if !plan.trust_finders {
         return None;
     }
-    if let Some((verdict, by)) = finding.claims.iter().find(|(claim, _)| *claim == Verdict::Valid) {
+    if let Some((verdict, by)) = claims.iter().find(|(claim, _)| *claim == Verdict::Valid) {
         return Some((*verdict, Some(by.clone())));
     }
-    let word = finding.claims.first().map_or(Verdict::Unknown, |(claim, _)| *claim);
+    let word = claims.first().map_or(Verdict::Unknown, |(claim, _)| *claim);
     plan.verify.is_empty().then_some((word, None))
 }
 
-fn ask_verifiers(plan: &Plan, trail: &Trail, address: &Address) -> (Option<Verdict>, Option<ProviderName>, Prospect) {
-    let (mut unknown_by, mut refused, mut setback, mut await_verifier, mut ask) = (None, false, None, None, None);
-    for step in &plan.verify {
-        match standing(trail, step, Some(address)) {
-            Standing::Open => ask = ask.or(Some(step)),
-            Standing::AfterOutage => await_verifier = await_verifier.or(Some(step)),
-            Standing::Answered(end) if end.outcome.verdict().is_none() => refused = true,
-            Standing::Answered(_) => unknown_by = unknown_by.or_else(|| Some(step.provider.clone())),
-            Standing::Closed(why) => setback = Some(setback.map_or(why, |before: Setback| before.min(why))),
-            Standing::PassedOver => {}
+/// How the plan's verifiers stand for one address.
+struct Verifiers<'a> {
+    open: Option<&'a Step>,
+    after_outage: Option<&'a Step>,
+    setback: Option<Setback>,
+    /// Did any refuse the question as a bad one?
+    refused: bool,
+}
+
+impl<'a> Verifiers<'a> {
+    fn of(plan: &'a Plan, trail: &Trail, address: &Address) -> Self {
+        let mut seen = Self { open: None, after_outage: None, setback: None, refused: false };
+        for step in &plan.verify {
+            match standing(trail, step, Some(address)) {
+                Standing::Open => seen.open = seen.open.or(Some(step)),
+                Standing::AfterOutage => seen.after_outage = seen.after_outage.or(Some(step)),
+                Standing::Answered(end) => seen.refused |= end.outcome.verdict().is_none(),
+                Standing::Closed(why) => seen.setback = Some(seen.setback.map_or(why, |before| before.min(why))),
+                Standing::PassedOver => {}
+            }
+        }
+        seen
+    }
+
+    fn prospect(&self, plan: &Plan) -> Prospect {
+        match (self.open, self.after_outage) {
+            (Some(step), _) => Prospect::Ask(step.clone()),
+            (None, Some(step)) => Prospect::AwaitVerifier(step.clone()),
+            (None, None) if self.setback.is_some() => Prospect::Closed,
+            (None, None) if plan.verify.is_empty() => Prospect::NoVerifier,
+            (None, None) => Prospect::Settled,
         }
     }
-    let prospect = match (ask, await_verifier, setback) {
-        (Some(step), _, _) => Prospect::Ask(step.clone()),
-        (None, Some(step), _) => Prospect::AwaitVerifier(step.clone()),
-        (None, None, Some(setback)) => Prospect::Closed(setback),
-        (None, None, None) if plan.verify.is_empty() => Prospect::NoVerifier,
-        (None, None, None) => Prospect::Settled,
-    };
-    let all_refused = refused && matches!(prospect, Prospect::Settled);
-    let verdict = (unknown_by.is_some() || all_refused).then_some(Verdict::Unknown);
-    (verdict, unknown_by, prospect)
 }

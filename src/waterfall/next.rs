@@ -73,7 +73,7 @@ impl Survey {
                 Standing::Open | Standing::AfterOutage | Standing::PassedOver => {}
             }
         }
-        setbacks.extend(candidates.iter().filter_map(setback_of));
+        setbacks.extend(candidates.iter().filter_map(|candidate| candidate.setback));
         Self { candidates, setback: setbacks.into_iter().min(), searched }
     }
 
@@ -97,15 +97,17 @@ impl Survey {
                         return after_outage;
                     }
                 }
-                (Prospect::Closed(setback), None) => return Some(Next::Finish(self.unverifiable(candidate, *setback))),
+                (Prospect::Closed, None) => {
+                    return after_outage.or_else(|| Some(Next::Finish(self.unverifiable(candidate))));
+                }
                 (Prospect::NoVerifier, None) => {
                     return Some(Next::Finish(ending(candidate, Status::Unverified, Reason::NoVerifier)));
                 }
-                (Prospect::Settled | Prospect::Closed(_) | Prospect::NoVerifier, _) => {}
+                (Prospect::Settled | Prospect::Closed | Prospect::NoVerifier, _) => {}
             }
             if plan.risky == Risky::Accept {
                 // What was not searched is of no account here, only who could not be asked about it.
-                let reason = risky_reason(setback_of(candidate));
+                let reason = risky_reason(candidate.setback);
                 return after_outage.or_else(|| Some(Next::Finish(ending(candidate, Status::Risky, reason))));
             }
         }
@@ -137,46 +139,46 @@ impl Survey {
     }
 
     /// This address could not be verified: no other is bought that could not be verified either.
-    fn unverifiable(&self, candidate: &Candidate, setback: Setback) -> Ending {
+    fn unverifiable(&self, candidate: &Candidate) -> Ending {
         if let Some(risky) = self.risky() {
             return ending(risky, Status::Risky, risky_reason(self.setback));
         }
-        let reason = match setback {
-            Setback::Unavailable => Reason::VerifiersUnavailable,
-            Setback::WalletEmpty | Setback::LeadCap | Setback::JobCap | Setback::OwnKey => setback.reason(),
+        let reason = match candidate.setback {
+            Some(Setback::Unavailable) | None => Reason::VerifiersUnavailable,
+            Some(setback) => setback.reason(),
         };
         ending(candidate, Status::Unverified, reason)
     }
 
-    /// Something could still be tried, but the lead's time is up. Money's reasons weigh more.
+    /// Something could still be tried, but the lead's time is up. Money's reasons weigh more: for an
+    /// unjudged address, what kept its verifiers from being paid; else anything that was refused.
     fn out_of_time(&self) -> Ending {
-        let money = match self.setback {
-            Some(setback @ (Setback::WalletEmpty | Setback::LeadCap | Setback::JobCap)) => Some(setback.reason()),
-            Some(Setback::OwnKey | Setback::Unavailable) | None => None,
-        };
-        let reason = money.unwrap_or(Reason::Deadline);
-        match (self.risky(), self.in_hand()) {
-            (Some(risky), _) => ending(risky, Status::Risky, reason),
-            (None, Some(unjudged)) => ending(unjudged, Status::Unverified, reason),
-            (None, None) if money.is_some() => Ending::without_address(Status::Skipped, reason),
-            (None, None) => Ending::without_address(Status::Failed, reason),
+        if let Some(risky) = self.risky() {
+            return ending(risky, Status::Risky, money_reason(self.setback).unwrap_or(Reason::Deadline));
+        }
+        if let Some(unjudged) = self.in_hand() {
+            return ending(unjudged, Status::Unverified, money_reason(unjudged.setback).unwrap_or(Reason::Deadline));
+        }
+        match money_reason(self.setback) {
+            Some(reason) => Ending::without_address(Status::Skipped, reason),
+            None => Ending::without_address(Status::Failed, Reason::Deadline),
         }
     }
 }
 
-/// What kept verifiers from saying more of this address.
-const fn setback_of(candidate: &Candidate) -> Option<Setback> {
-    if let Prospect::Closed(setback) = candidate.prospect { Some(setback) } else { None }
+/// The reason of a setback that money or a cap would lift.
+fn money_reason(setback: Option<Setback>) -> Option<Reason> {
+    match setback? {
+        setback @ (Setback::WalletEmpty | Setback::LeadCap | Setback::JobCap) => Some(setback.reason()),
+        Setback::OwnKey | Setback::Unavailable => None,
+    }
 }
 
 /// A risky address has no reason of its own for an own key that failed: to its owner the provider
 /// was not available.
-const fn risky_reason(setback: Option<Setback>) -> Reason {
-    match setback {
-        None => Reason::None,
-        Some(Setback::OwnKey | Setback::Unavailable) => Reason::ProvidersUnavailable,
-        Some(setback @ (Setback::WalletEmpty | Setback::LeadCap | Setback::JobCap)) => setback.reason(),
-    }
+fn risky_reason(setback: Option<Setback>) -> Reason {
+    let without_money = if setback.is_none() { Reason::None } else { Reason::ProvidersUnavailable };
+    money_reason(setback).unwrap_or(without_money)
 }
 
 /// The first finder that can be asked; then what is worth waiting for.

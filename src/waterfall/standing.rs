@@ -16,8 +16,8 @@ const GIVEN_BACK: Outcome = Outcome::RateLimited(Throttle::GivenBack);
 const BREAKER_OPEN: Outcome = Outcome::Unavailable(Outage::BreakerOpen);
 const HOLD_EXPIRED: Outcome = Outcome::Unavailable(Outage::HoldExpired);
 
-/// A pause that gives the hold back is followed by another try of the same step, at most so often
-/// in one run: a provider that only ever throttles must not keep a lead for ever.
+/// Tries of a step in one run whose holds were given back for a long pause: a provider that only
+/// ever throttles must not keep a lead for ever.
 const MAX_GIVEN_BACK: usize = 3;
 
 /// A lead parks once for a provider whose breaker is open; when that did not help, it ends.
