@@ -10,6 +10,8 @@ pub mod ledger;
 pub mod lists;
 pub mod pricing;
 pub mod providers;
+pub mod queue;
 pub mod sandbox;
 pub mod store;
 pub mod waterfall;
+pub mod worker;

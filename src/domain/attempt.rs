@@ -46,6 +46,8 @@ pub struct AttemptEnd {
     pub found: Option<Address>,
     /// What the finder itself says of that address.
     pub claim: Option<Verdict>,
+    /// Where an answer that did not come in time may still be read.
+    pub handle: Option<String>,
     /// How the answer was come by.
     pub source: AnswerSource,
     /// What the customer paid.
@@ -107,6 +109,14 @@ impl Attempt {
 impl AttemptEnd {
     /// An end at which nobody was asked and nothing was paid.
     pub const fn not_asked(outcome: Outcome) -> Self {
-        Self { outcome, found: None, claim: None, source: AnswerSource::NotAsked, cost: Usd::ZERO, duration_ms: 0 }
+        Self {
+            outcome,
+            found: None,
+            claim: None,
+            handle: None,
+            source: AnswerSource::NotAsked,
+            cost: Usd::ZERO,
+            duration_ms: 0,
+        }
     }
 }

@@ -144,8 +144,9 @@ pub(super) fn read_attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
     let state = match (outcome(row, 6, 7)?, handle) {
         (None, None) => AttemptState::Begun,
         (None, Some(handle)) => AttemptState::Submitted(handle),
-        (Some(outcome), _) => AttemptState::Ended(AttemptEnd {
+        (Some(outcome), handle) => AttemptState::Ended(AttemptEnd {
             outcome,
+            handle,
             found: address(row, 8)?,
             claim: claim(row, 9)?,
             source: word(row, 10)?,

@@ -1,0 +1,116 @@
+//! The command line: what can be asked of the program, one file per command.
+//!
+//! Knows arguments, exit codes and what is printed (CONTRACTS §1). Each command's module offers its
+//! `Args` and a `run`; whatever it decides, it decides by the rooms below.
+//! Invariant: knows no SQL, no provider's wire format and no rule of money. Only [`output`] writes to
+//! standard output; errors travel up to [`Exit::of`], which says them once.
+
+mod arguments;
+pub mod bench;
+pub mod config;
+pub mod enrich;
+mod exit;
+pub mod explain;
+mod globals;
+pub mod jobs;
+pub mod logging;
+pub mod migrate;
+pub mod output;
+mod results;
+pub mod sandbox;
+pub mod wallet;
+
+pub use exit::BadInput;
+pub use exit::Exit;
+pub use globals::Globals;
+
+use clap::Parser;
+use clap::Subcommand;
+
+const EXAMPLE: &str = "\
+Try it without keys and without money, in two terminals:
+  weir sandbox
+  weir enrich leads.csv --sandbox
+
+With your own keys in the environment, spending at most five dollars:
+  weir enrich leads.csv --budget 5.00
+
+Exit codes: 0 done, 1 failed, 2 bad usage, configuration or input, 130 interrupted.";
+
+/// Enriches lists of sales leads over paid providers, and counts every cent.
+#[derive(Parser, Debug)]
+#[command(name = "weir", version, after_help = EXAMPLE)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    globals: Globals,
+}
+
+/// The command table.
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Find and verify the addresses of a list: the main job, on this machine
+    Enrich(enrich::Args),
+    /// Look at jobs, resume them, stop them
+    Jobs(jobs::Args),
+    /// Show every step of one lead, tried or not, and why
+    Explain(explain::Args),
+    /// Put money in, correct it, and see where it went
+    Wallet(wallet::Args),
+    /// Check the configuration, or show what is in force
+    Config(config::Args),
+    /// Create the store, or bring it up to date
+    Migrate(migrate::Args),
+    /// Serve simulated providers, free of charge
+    Sandbox(sandbox::Args),
+    /// Run the project's benchmarks
+    Bench(bench::Args),
+}
+
+impl Cli {
+    /// Runs the command that was asked for.
+    ///
+    /// # Errors
+    /// Whatever stopped it; [`Exit::of`] knows the exit code.
+    pub async fn run(self) -> anyhow::Result<Exit> {
+        let globals = &self.globals;
+        match self.command {
+            Command::Enrich(args) => enrich::run(args, globals).await,
+            Command::Jobs(args) => jobs::run(args, globals).await,
+            Command::Explain(args) => explain::run(args, globals).await,
+            Command::Wallet(args) => wallet::run(args, globals).await,
+            Command::Config(args) => config::run(&args, globals),
+            Command::Migrate(args) => migrate::run(&args, globals),
+            Command::Sandbox(args) => sandbox::run(args, globals).await,
+            Command::Bench(args) => bench::run(args, globals).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_table_is_sound_and_every_command_says_what_it_does() {
+        let mut table = Cli::command();
+        table.build();
+        let mut commands = vec![&table];
+        while let Some(command) = commands.pop() {
+            assert!(command.get_about().is_some(), "{} has no sentence", command.get_name());
+            let arguments = command.get_arguments().filter(|argument| argument.get_help().is_none());
+            assert_eq!(arguments.map(clap::Arg::get_id).collect::<Vec<_>>(), Vec::<&clap::Id>::new());
+            commands.extend(command.get_subcommands().filter(|command| command.get_name() != "help"));
+        }
+        table.debug_assert();
+    }
+
+    #[test]
+    fn the_main_job_comes_first() {
+        let help = Cli::command().render_help().to_string();
+        let first = help.split_once("Commands:\n").unwrap().1.trim_start();
+        assert!(first.starts_with("enrich"), "{help}");
+    }
+}

@@ -1,0 +1,245 @@
+//! One attempt's calls: the only retry loop there is.
+//!
+//! Repeated are connect failures, 429 and complete answers that say the provider has failed, at most
+//! `max_tries` in all. A request that was sent and got no complete answer may have been billed: it is
+//! repeated only where the provider says that this is free, or where it can be looked up.
+
+use crate::domain::Outage;
+use crate::domain::Outcome;
+use crate::domain::Query;
+use crate::domain::Throttle;
+use crate::http::Failure;
+use crate::http::Lesson;
+use crate::http::Lost;
+use crate::http::Permit;
+use crate::http::Refusal;
+use crate::http::Slot;
+use crate::providers::Answer;
+use crate::providers::Fault;
+use crate::providers::LostAnswer;
+use crate::providers::Reading;
+use crate::providers::Request;
+use crate::worker::active::Active;
+use crate::worker::answers::Upshot;
+use crate::worker::answers::refusal_outcome;
+use crate::worker::engine::Engine;
+use crate::worker::routes::Route;
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio::time::sleep;
+
+/// A pause longer than this gives the hold back: held money is money in use.
+const LONGEST_HELD_PAUSE: Duration = Duration::from_secs(10);
+/// Before the second try of a failing provider; doubled for each one after it.
+const FIRST_BACKOFF: Duration = Duration::from_millis(250);
+/// Before a lost submission is looked up: the provider lists it only when it has stored it.
+const BEFORE_LOOKUP: Duration = Duration::from_secs(3);
+/// An adapter asks at most so many further questions.
+const MAX_QUESTIONS: u8 = 2;
+
+/// Leave to call, in both senses: the provider's and this process's.
+pub(super) struct Entry {
+    permit: Permit,
+    _slot: Slot,
+}
+
+/// What the calls of an attempt came to.
+pub(super) enum Called {
+    /// The attempt is over.
+    Ended(Upshot),
+    /// The answer comes later.
+    Deferred { handle: String, after: Duration },
+    /// A stop was asked for before there was an answer; the attempt stays begun.
+    LeftOff,
+}
+
+/// An attempt about to call.
+pub(super) struct Call<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) route: &'a Route,
+    pub(super) query: &'a Query,
+    /// The attempt's own id, for providers that echo one.
+    pub(super) reference: String,
+    pub(super) active: &'a Active,
+}
+
+/// What one try came to.
+enum Tried {
+    Over(Called),
+    /// Nothing can have been billed: another try may help.
+    Again(Fault),
+}
+
+impl Call<'_> {
+    /// Waits for leave to call; through an outage, `patience` at most. `Err(None)`: a stop was asked
+    /// for.
+    pub(super) async fn enter(&self, patience: Duration) -> Result<Entry, Option<Refusal>> {
+        let enter = async {
+            let permit = self.permit(patience).await?;
+            Ok(Entry { permit, _slot: self.engine.slots.acquire(self.route.key).await })
+        };
+        tokio::select! {
+            biased;
+            () = self.engine.tasks.stopping() => Err(None),
+            entry = self.active.wait(enter) => entry.map_err(Some),
+        }
+    }
+
+    /// While the breaker is open only its probe gets through; the others park again.
+    async fn permit(&self, patience: Duration) -> Result<Permit, Refusal> {
+        let patient_until = Instant::now() + patience;
+        loop {
+            let refusal = match self.route.gate.permit().await {
+                Ok(permit) => return Ok(permit),
+                Err(refusal) => refusal,
+            };
+            let left = patient_until.saturating_duration_since(Instant::now());
+            if !matches!(refusal, Refusal::BreakerOpen(_)) || !self.route.gate.recovered(left).await {
+                return Err(refusal);
+            }
+        }
+    }
+
+    /// Calls until there is an answer, no more tries, or no leave to call.
+    pub(super) async fn make(&self, mut entry: Entry) -> Called {
+        let mut tries = 1;
+        loop {
+            let fault = match self.try_once(&mut entry).await {
+                Tried::Over(called) => return called,
+                Tried::Again(fault) => fault,
+            };
+            drop(entry);
+            if tries >= self.route.max_tries {
+                return Called::Ended(self.tries_spent(fault).await);
+            }
+            match self.wait_to_retry(fault, tries).await {
+                Ok(again) => entry = again,
+                Err(called) => return called,
+            }
+            tries = tries.saturating_add(1);
+        }
+    }
+
+    /// A provider whose breaker has opened meanwhile is worth waiting for; another is not.
+    async fn tries_spent(&self, fault: Fault) -> Upshot {
+        let open = fault == Fault::Unavailable && !self.route.gate.recovered(Duration::ZERO).await;
+        if open {
+            return Upshot::called(Outcome::Unavailable(Outage::BreakerOpen));
+        }
+        Upshot::of(Answer::Fault(fault))
+    }
+
+    async fn wait_to_retry(&self, fault: Fault, tries: u32) -> Result<Entry, Called> {
+        if self.route.gate.pause_remaining().is_some_and(|pause| pause > LONGEST_HELD_PAUSE) {
+            return Err(Called::Ended(Upshot::called(Outcome::RateLimited(Throttle::GivenBack))));
+        }
+        if fault == Fault::Unavailable {
+            let backoff = FIRST_BACKOFF.saturating_mul(1 << tries.saturating_sub(1).min(6));
+            tokio::select! {
+                () = self.engine.tasks.stopping() => return Err(Called::LeftOff),
+                () = self.active.wait(sleep(backoff)) => {}
+            }
+        }
+        self.enter(Duration::ZERO).await.map_err(|refusal| match refusal {
+            None => Called::LeftOff,
+            Some(refusal) => Called::Ended(Upshot::called(refusal_outcome(refusal))),
+        })
+    }
+
+    /// Sends once, and asks the adapter's further questions.
+    async fn try_once(&self, entry: &mut Entry) -> Tried {
+        let mut request = self.route.adapter.request(self.query, &self.reference);
+        for turn in 0..=MAX_QUESTIONS {
+            let received = match self.engine.client.send(&self.route.target, &request).await {
+                Ok(received) => received,
+                Err(failure) => return self.without_answer(entry, failure, &request).await,
+            };
+            match self.route.adapter.read(self.query, turn, &received.reply()) {
+                Reading::Ask(question) => request = question,
+                Reading::Later { handle, after } => {
+                    entry.permit.report(Lesson::Answered);
+                    return Tried::Over(Called::Deferred { handle, after });
+                }
+                Reading::Done(answer) => return self.learn(entry, answer),
+            }
+        }
+        entry.permit.report(Lesson::ProviderFault);
+        Tried::Over(Called::Ended(Upshot::called(Outcome::ProtocolError)))
+    }
+
+    fn learn(&self, entry: &mut Entry, answer: Answer) -> Tried {
+        match &answer {
+            Answer::Fault(fault) => {
+                entry.permit.report(Lesson::from(*fault));
+                if matches!(fault, Fault::Unavailable | Fault::RateLimited { .. }) {
+                    return Tried::Again(*fault);
+                }
+            }
+            Answer::Found { .. } | Answer::NotFound { .. } | Answer::Judged { .. } => {
+                entry.permit.report(Lesson::Answered);
+            }
+        }
+        Tried::Over(Called::Ended(Upshot::of(answer)))
+    }
+
+    async fn without_answer(&self, entry: &mut Entry, failure: Failure, request: &Request) -> Tried {
+        let lost = match failure {
+            Failure::NotSent => {
+                entry.permit.report(Lesson::ProviderFault);
+                return Tried::Again(Fault::Unavailable);
+            }
+            // The configuration has checked the URL, so it is the key that fits no header.
+            Failure::BadTarget => return Tried::Over(Called::Ended(Upshot::called(Outcome::KeyRejected))),
+            Failure::Lost(lost) => lost,
+        };
+        entry.permit.report(Lesson::ProviderFault);
+        tracing::warn!(provider = %self.route.step.provider, request = ?request, "{failure}");
+        match self.route.adapter.after_lost_answer() {
+            LostAnswer::Repeat => return Tried::Again(Fault::Unavailable),
+            LostAnswer::LookUp => match self.look_up().await {
+                LookUp::Found(handle) => {
+                    return Tried::Over(Called::Deferred { handle, after: Duration::ZERO });
+                }
+                LookUp::NotThere => return Tried::Again(Fault::Unavailable),
+                LookUp::NoAnswer => {}
+            },
+            LostAnswer::GiveUp => {}
+        }
+        let outcome = match lost {
+            Lost::Timeout => Outcome::Timeout,
+            Lost::Cut | Lost::TooLarge => Outcome::ProtocolError,
+        };
+        let worst = self.route.price.of(self.route.adapter.worst_case(self.query));
+        if let Ok(worst) = worst {
+            self.engine.meter.lost(&self.route.step.provider, worst);
+        }
+        Tried::Over(Called::Ended(Upshot::called(outcome)))
+    }
+
+    /// Looks for a submission by its reference: only an answer that lists others, or none, and is no
+    /// fault, says that it is not there.
+    pub(super) async fn look_up(&self) -> LookUp {
+        let Some(deferred) = self.route.adapter.deferred() else { return LookUp::NotThere };
+        self.active.park(sleep(BEFORE_LOOKUP)).await;
+        let request = deferred.read_many(self.route.step.operation);
+        let Ok(received) = self.engine.client.send(&self.route.target, &request).await else {
+            return LookUp::NoAnswer;
+        };
+        let reply = received.reply();
+        match deferred.find_reference(&reply, &self.reference) {
+            Some(handle) => LookUp::Found(handle),
+            None if deferred.pick(self.query, &reply, "").is_some() => LookUp::NoAnswer,
+            None => LookUp::NotThere,
+        }
+    }
+}
+
+/// What looking for a lost submission came to.
+pub(super) enum LookUp {
+    /// It was taken, under this handle.
+    Found(String),
+    /// The provider does not know it.
+    NotThere,
+    /// Nobody can say.
+    NoAnswer,
+}

@@ -1,0 +1,357 @@
+//! One lead, from top to bottom.
+
+use crate::clock;
+use crate::domain::Ending;
+use crate::domain::Outcome;
+use crate::domain::Query;
+use crate::domain::Status;
+use crate::domain::Step;
+use crate::domain::{Attempt, AttemptEnd, AttemptState};
+use crate::http::Refusal;
+use crate::jobs::LeadWork;
+use crate::ledger::Answer;
+use crate::ledger::Ended;
+use crate::ledger::LeadKey;
+use crate::ledger::LedgerError;
+use crate::ledger::Pending;
+use crate::ledger::Then;
+use crate::waterfall::Moment;
+use crate::waterfall::Next;
+use crate::waterfall::Plan;
+use crate::waterfall::Trail;
+use crate::waterfall::cancel;
+use crate::waterfall::next;
+use crate::worker::active::Active;
+use crate::worker::answers::Upshot;
+use crate::worker::answers::refusal_outcome;
+use crate::worker::call::Call;
+use crate::worker::call::Called;
+use crate::worker::call::Entry;
+use crate::worker::call::LookUp;
+use crate::worker::engine::Engine;
+use crate::worker::records;
+use crate::worker::routes::JobWork;
+use crate::worker::routes::Route;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+
+/// A lead waits so long for a breaker when nothing else can help it.
+const OUTAGE_PATIENCE: Duration = Duration::from_secs(120);
+
+/// How the work on a lead ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeadEnd {
+    /// It is decided.
+    Decided(Status),
+    /// A stop was asked for; what was learned is stored, the rest is the next owner's.
+    LeftOff,
+    /// Another worker owns its slice now.
+    Fenced,
+}
+
+/// A step of the work: on with the lead, or out.
+pub(super) enum Flow {
+    On,
+    Out(LeadEnd),
+}
+
+/// A lead at work.
+pub(super) struct LeadAtWork<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) work: &'a JobWork,
+    pub(super) key: LeadKey,
+    pub(super) lead: LeadWork,
+    pub(super) plan: Plan,
+    pub(super) trail: Trail,
+    /// Attempts that have ended and are not committed yet.
+    pub(super) unsaved: Vec<Ended>,
+    pub(super) active: Active,
+}
+
+/// An attempt in the making: everything its record needs.
+pub(super) struct Making {
+    pub(super) route: Arc<Route>,
+    pub(super) query: Query,
+    pub(super) attempt: Attempt,
+    pub(super) began: Moment,
+    /// Among those who wait for late answers of this key.
+    pub(super) place: Option<OwnedSemaphorePermit>,
+}
+
+impl<'a> LeadAtWork<'a> {
+    pub(super) fn new(
+        engine: &'a Engine,
+        work: &'a JobWork,
+        key: LeadKey,
+        run: crate::domain::Run,
+        mut lead: LeadWork,
+    ) -> Self {
+        let Moment(now) = clock::moment();
+        let trail = Trail {
+            given: lead.lead.email.clone(),
+            run,
+            deadline: Moment(now.saturating_add(engine.settings.lead_deadline)),
+            attempts: std::mem::take(&mut lead.attempts),
+        };
+        let plan = work.plan(&lead.lead);
+        Self { engine, work, key, lead, plan, trail, unsaved: Vec::new(), active: engine.active.begin() }
+    }
+
+    /// Works the lead until it is decided, or must be left.
+    pub(super) async fn run(mut self) -> Result<LeadEnd, LedgerError> {
+        if let Flow::Out(end) = self.take_up_begun_attempt().await? {
+            return Ok(end);
+        }
+        loop {
+            let flow = match next(&self.plan, &self.trail, clock::moment()) {
+                Next::PassOver(step) => self.pass_over(step),
+                Next::Try(step, query) => self.attempt(&step, query, Duration::ZERO).await?,
+                Next::TryAfterOutage(step, query) => self.attempt(&step, query, OUTAGE_PATIENCE).await?,
+                Next::Finish(ending) => return self.finish(ending).await,
+            };
+            if let Flow::Out(end) = flow {
+                return Ok(end);
+            }
+        }
+    }
+
+    /// The job was cancelled: the lead ends with what is known, and nothing is called.
+    pub(super) async fn cancel(mut self) -> Result<LeadEnd, LedgerError> {
+        self.finish_cancelled().await
+    }
+
+    /// Tries a step: permit first, hold second, send at once. An outage is sat out with `patience`.
+    async fn attempt(&mut self, step: &Step, query: Query, patience: Duration) -> Result<Flow, LedgerError> {
+        let Some(route) = self.work.route(step).cloned() else { return Ok(self.pass_over(step.clone())) };
+        let mut making = self.make(route, query);
+        self.take_place(&mut making).await?;
+        let entry = match self.enter(&making, patience).await? {
+            Ok(entry) => entry,
+            Err(None) => return self.leave_off().await,
+            Err(Some(refusal)) => return Ok(self.note(making, Upshot::not_asked(refusal_outcome(refusal)))),
+        };
+        let begin = self.begin(&making)?;
+        let committed = self.commit(Then::Begin(Box::new(begin))).await?;
+        match committed.answer {
+            Answer::Granted => self.call(making, entry).await,
+            Answer::Wait(pending) => {
+                drop(entry);
+                self.wait_for_money(making, pending).await
+            }
+            other @ (Answer::Cached(_) | Answer::Refused(_) | Answer::Cancelled | Answer::Fenced | Answer::Done) => {
+                drop(entry);
+                self.without_call(making, other).await
+            }
+        }
+    }
+
+    /// What a begin that needs no call came to.
+    async fn without_call(&mut self, making: Making, answer: Answer) -> Result<Flow, LedgerError> {
+        match answer {
+            Answer::Cached(end) => Ok(self.recorded(making, end)),
+            Answer::Refused(outcome) => Ok(self.recorded(making, AttemptEnd::not_asked(outcome))),
+            Answer::Cancelled => self.finish_cancelled().await.map(Flow::Out),
+            Answer::Fenced => Ok(Flow::Out(LeadEnd::Fenced)),
+            Answer::Granted | Answer::Done | Answer::Wait(_) => {
+                Err(LedgerError::Corrupt("an answer that fits no begin".to_owned()))
+            }
+        }
+    }
+
+    /// Waits, without permit and slot, until money is free; then for leave to call.
+    async fn wait_for_money(&mut self, making: Making, mut pending: Pending) -> Result<Flow, LedgerError> {
+        let waits = self.engine.money.join(self.work.job.account);
+        let Moment(now) = clock::moment();
+        let left = self.trail.deadline.0.saturating_sub(now);
+        let came = tokio::select! {
+            biased;
+            committed = self.active.wait(&mut pending) => Some(committed),
+            () = tokio::time::sleep(left) => None,
+            () = self.engine.tasks.stopping() => None,
+        };
+        let came = came.or_else(|| pending.give_up());
+        drop(waits);
+        match came.transpose()?.map(|committed| committed.answer) {
+            Some(Answer::Granted) => self.enter_and_call(making).await,
+            Some(other) => self.without_call(making, other).await,
+            None if self.engine.tasks.is_stopping() => self.leave_off().await,
+            None => Ok(self.note(making, Upshot::not_asked(Outcome::Unaffordable))),
+        }
+    }
+
+    /// Calls under a hold that is committed already.
+    async fn enter_and_call(&mut self, making: Making) -> Result<Flow, LedgerError> {
+        match self.enter(&making, Duration::ZERO).await? {
+            Ok(entry) => self.call(making, entry).await,
+            Err(None) => self.leave_off().await,
+            Err(Some(refusal)) => Ok(self.note(making, Upshot::not_asked(refusal_outcome(refusal)))),
+        }
+    }
+
+    /// Calls, and waits for an answer that comes later.
+    async fn call(&mut self, making: Making, entry: Entry) -> Result<Flow, LedgerError> {
+        if let Some(handle) = self.earlier_handle(&making) {
+            let reader = self.engine.readers.of(&making.route);
+            if let Some(answer) = reader.read_once(self.engine, &making.route, &making.query, &handle).await {
+                return Ok(self.note(making, Upshot::of(answer)));
+            }
+        }
+        let called = self.calling(&making).make(entry).await;
+        self.conclude(making, called).await
+    }
+
+    async fn conclude(&mut self, making: Making, called: Called) -> Result<Flow, LedgerError> {
+        match called {
+            Called::Ended(upshot) => Ok(self.note(making, upshot)),
+            Called::LeftOff => self.leave_off().await,
+            Called::Deferred { handle, after } => {
+                self.commit(Then::Submitted(making.attempt.n, handle.clone())).await?;
+                self.await_answer(making, handle, after).await
+            }
+        }
+    }
+
+    async fn await_answer(&mut self, making: Making, handle: String, after: Duration) -> Result<Flow, LedgerError> {
+        let reader = self.engine.readers.of(&making.route);
+        let answer = tokio::select! {
+            biased;
+            () = self.engine.tasks.stopping() => return self.leave_off().await,
+            answer = self.active.park(reader.answer(self.engine, &making.route, &making.query, &handle, after)) => answer,
+        };
+        let upshot = match answer {
+            Some(answer) => Upshot::of(answer),
+            None => Upshot { handle: Some(handle), ..Upshot::called(Outcome::Timeout) },
+        };
+        Ok(self.note(making, upshot))
+    }
+
+    /// An attempt that an owner began and did not end is called again under its own hold: the
+    /// customer pays once, the repeat is counted. One with a handle is only read.
+    async fn take_up_begun_attempt(&mut self) -> Result<Flow, LedgerError> {
+        let begun = self.trail.attempts.pop_if(|last| last.end().is_none());
+        let Some(attempt) = begun else { return Ok(Flow::On) };
+        let query = match &attempt.about {
+            Some(address) => Some(Query::Verify(address.clone())),
+            None => self.plan.find.iter().find(|find| find.step == attempt.step).and_then(|find| find.query.clone()),
+        };
+        let (Some(route), Some(query)) = (self.work.route(&attempt.step).cloned(), query) else {
+            return Ok(self.drop_begun(attempt));
+        };
+        let submitted = if let AttemptState::Submitted(handle) = &attempt.state { Some(handle.clone()) } else { None };
+        let making = Making { route, query, attempt, began: clock::moment(), place: None };
+        if let Some(handle) = submitted {
+            return self.await_answer(making, handle, Duration::ZERO).await;
+        }
+        self.engine.meter.repeated();
+        if making.route.adapter.deferred().is_some() {
+            match self.calling(&making).look_up().await {
+                LookUp::Found(handle) => {
+                    return self.conclude(making, Called::Deferred { handle, after: Duration::ZERO }).await;
+                }
+                LookUp::NotThere | LookUp::NoAnswer => {}
+            }
+        }
+        self.enter_and_call(making).await
+    }
+
+    /// The handle of an earlier run's submission whose answer did not come in time: it is read before
+    /// anything is submitted anew.
+    fn earlier_handle(&self, making: &Making) -> Option<String> {
+        let Attempt { step, about, .. } = &making.attempt;
+        let same = |attempt: &&Attempt| attempt.step == *step && attempt.about == *about;
+        self.trail.attempts.iter().rev().filter(same).find_map(|attempt| attempt.end()?.handle.clone())
+    }
+
+    /// A provider that answers later takes only so many waiting attempts of a key.
+    async fn take_place(&mut self, making: &mut Making) -> Result<(), LedgerError> {
+        if making.route.adapter.deferred().is_none() {
+            return Ok(());
+        }
+        let reader = self.engine.readers.of(&making.route);
+        making.place = reader.place_now();
+        if making.place.is_none() {
+            self.save().await?;
+            making.place = tokio::select! {
+                place = self.active.park(reader.place()) => place,
+                () = self.engine.tasks.stopping() => None,
+            };
+        }
+        Ok(())
+    }
+
+    /// Leave to call. While it does not come at once, what has ended is committed: a settlement does
+    /// not wait for a permit.
+    async fn enter(
+        &mut self,
+        making: &Making,
+        patience: Duration,
+    ) -> Result<Result<Entry, Option<Refusal>>, LedgerError> {
+        if self.engine.tasks.is_stopping() {
+            return Ok(Err(None));
+        }
+        let call = Call {
+            engine: self.engine,
+            route: &making.route,
+            query: &making.query,
+            reference: String::new(),
+            active: &self.active,
+        };
+        let Moment(now) = clock::moment();
+        let patience = patience.min(self.trail.deadline.0.saturating_sub(now));
+        let mut entering = std::pin::pin!(call.enter(patience));
+        let at_once = tokio::select! {
+            biased;
+            entry = &mut entering => Some(entry),
+            () = std::future::ready(()) => None,
+        };
+        if let Some(entry) = at_once {
+            return Ok(entry);
+        }
+        if !self.unsaved.is_empty() {
+            let boundary = records::boundary_of(self.key, self.work, std::mem::take(&mut self.unsaved), Then::Nothing);
+            let charged = self.engine.store.commit(boundary.clone()).await?.charged;
+            records::record_costs(&mut self.trail.attempts, &boundary.ended, &charged, self.engine);
+        }
+        Ok(entering.await)
+    }
+
+    async fn leave_off(&mut self) -> Result<Flow, LedgerError> {
+        self.save().await?;
+        Ok(Flow::Out(LeadEnd::LeftOff))
+    }
+
+    /// Commits what has ended, if anything has.
+    async fn save(&mut self) -> Result<(), LedgerError> {
+        if !self.unsaved.is_empty() {
+            self.commit(Then::Nothing).await?;
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self, ending: Ending) -> Result<LeadEnd, LedgerError> {
+        self.write_ending(ending).await
+    }
+
+    async fn finish_cancelled(&mut self) -> Result<LeadEnd, LedgerError> {
+        let ending = cancel(&self.plan, &self.trail);
+        self.write_ending(ending).await
+    }
+
+    async fn write_ending(&mut self, ending: Ending) -> Result<LeadEnd, LedgerError> {
+        let status = ending.status;
+        let reason = ending.reason;
+        let committed = self.commit(Then::Finish(Box::new(ending))).await?;
+        if let Answer::Fenced = committed.answer {
+            return Ok(LeadEnd::Fenced);
+        }
+        self.engine.meter.ended(status, u64::from(self.lead.copies).saturating_add(1));
+        tracing::debug!(job.id = %self.work.job.id, lead.id = %self.lead.id, %status, %reason, "lead decided");
+        Ok(LeadEnd::Decided(status))
+    }
+
+    fn calling<'b>(&'b self, making: &'b Making) -> Call<'b> {
+        let reference = format!("{}:{}:{}", self.work.job.id, self.key.lead.0, making.attempt.n);
+        Call { engine: self.engine, route: &making.route, query: &making.query, reference, active: &self.active }
+    }
+}

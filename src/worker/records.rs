@@ -1,0 +1,134 @@
+//! What a lead's work writes down: attempts as they begin and end, boundaries, costs.
+
+use crate::clock;
+use crate::domain::Fingerprint;
+use crate::domain::KeySource;
+use crate::domain::Outcome;
+use crate::domain::Query;
+use crate::domain::Step;
+use crate::domain::Usd;
+use crate::domain::{AnswerSource, Attempt, AttemptEnd, AttemptNo, AttemptState};
+use crate::ledger::Begin;
+use crate::ledger::Boundary;
+use crate::ledger::Committed;
+use crate::ledger::Ended;
+use crate::ledger::LeadKey;
+use crate::ledger::LedgerError;
+use crate::ledger::Then;
+use crate::waterfall::Moment;
+use crate::worker::answers::Upshot;
+use crate::worker::engine::Engine;
+use crate::worker::lead::Flow;
+use crate::worker::lead::LeadAtWork;
+use crate::worker::lead::Making;
+use crate::worker::routes::JobWork;
+use crate::worker::routes::Route;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A hold outlives its lead's deadline by this, then it may be given back.
+const HOLD_GRACE: Duration = Duration::from_secs(5 * 60);
+
+impl LeadAtWork<'_> {
+    /// A begun attempt whose step has left the plan: its hold is given back.
+    pub(super) fn drop_begun(&mut self, mut attempt: Attempt) -> Flow {
+        attempt.state = AttemptState::Ended(AttemptEnd::not_asked(Outcome::NotApplicable));
+        let fingerprint = Fingerprint::from_bytes([0; 16]);
+        let config_version = self.work.config_version.clone();
+        self.trail.attempts.push(attempt.clone());
+        self.unsaved.push(Ended { attempt, fingerprint, owed: Usd::ZERO, config_version });
+        Flow::On
+    }
+
+    pub(super) async fn commit(&mut self, then: Then) -> Result<Committed, LedgerError> {
+        let boundary = boundary_of(self.key, self.work, std::mem::take(&mut self.unsaved), then);
+        let ended = boundary.ended.clone();
+        let committed = self.engine.store.commit(boundary).await?;
+        record_costs(&mut self.trail.attempts, &ended, &committed.charged, self.engine);
+        Ok(committed)
+    }
+
+    pub(super) fn make(&self, route: Arc<Route>, query: Query) -> Making {
+        let about = if let Query::Verify(address) = &query { Some(address.clone()) } else { None };
+        let n = self.trail.attempts.last().map_or(AttemptNo::FIRST, |last| last.n.next());
+        let attempt = Attempt {
+            n,
+            run: self.trail.run,
+            step: route.step.clone(),
+            about,
+            key_source: route.key_source,
+            state: AttemptState::Begun,
+        };
+        Making { route, query, attempt, began: clock::moment(), place: None }
+    }
+
+    pub(super) fn begin(&self, making: &Making) -> Result<Begin, LedgerError> {
+        let Making { route, query, attempt, .. } = making;
+        let too_large = |_| LedgerError::Corrupt(format!("the price of {} does not fit an amount", route.step));
+        let now_ms = clock::wall_ms();
+        let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        Ok(Begin {
+            n: attempt.n,
+            run: attempt.run,
+            step: attempt.step.clone(),
+            fingerprint: query.fingerprint(&self.work.job.workspace, &attempt.step),
+            about: attempt.about.clone(),
+            key_source: attempt.key_source,
+            price: route.price.of(route.adapter.worst_case(query)).map_err(too_large)?,
+            cached_since_ms: now_ms.saturating_sub(ms(self.work.cache_max_age)),
+            expires_ms: now_ms.saturating_add(ms(self.engine.settings.lead_deadline.saturating_add(HOLD_GRACE))),
+            config_version: self.work.config_version.clone(),
+        })
+    }
+
+    /// The attempt has ended: on the trail at once, in the store with the next boundary.
+    pub(super) fn note(&mut self, making: Making, upshot: Upshot) -> Flow {
+        let Making { route, query, mut attempt, began, place: _ } = making;
+        let Moment(now) = clock::moment();
+        let took = now.saturating_sub(began.0);
+        // A credit count so large that its price does not fit is owed in full: the ledger takes what it may.
+        let owed = route.price.of(upshot.credits).unwrap_or(Usd::MAX);
+        attempt.state = AttemptState::Ended(upshot.end(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)));
+        let fingerprint = query.fingerprint(&self.work.job.workspace, &attempt.step);
+        let config_version = self.work.config_version.clone();
+        self.trail.attempts.push(attempt.clone());
+        self.unsaved.push(Ended { attempt, fingerprint, owed, config_version });
+        Flow::On
+    }
+
+    /// The store has recorded the attempt's end itself.
+    pub(super) fn recorded(&mut self, making: Making, end: AttemptEnd) -> Flow {
+        self.engine.meter.attempt(&making.attempt.step, &end);
+        let state = AttemptState::Ended(end);
+        self.trail.attempts.push(Attempt { state, ..making.attempt });
+        Flow::On
+    }
+
+    pub(super) fn pass_over(&mut self, step: Step) -> Flow {
+        let n = self.trail.attempts.last().map_or(AttemptNo::FIRST, |last| last.n.next());
+        let key_source = self.work.route(&step).map_or(KeySource::House, |route| route.key_source);
+        let state = AttemptState::Ended(AttemptEnd::not_asked(Outcome::NotApplicable));
+        let attempt = Attempt { n, run: self.trail.run, step, about: None, key_source, state };
+        let fingerprint = self.lead.lead.fingerprint();
+        let config_version = self.work.config_version.clone();
+        self.trail.attempts.push(attempt.clone());
+        self.unsaved.push(Ended { attempt, fingerprint, owed: Usd::ZERO, config_version });
+        Flow::On
+    }
+}
+
+pub(super) fn boundary_of(key: LeadKey, work: &JobWork, ended: Vec<Ended>, then: Then) -> Boundary {
+    Boundary { lead: key, account: work.job.account, lead_cap: work.lead_cap, ended, then }
+}
+
+/// Writes what the ended attempts cost onto the trail, and counts them.
+pub(super) fn record_costs(trail: &mut [Attempt], ended: &[Ended], charged: &[Usd], engine: &Engine) {
+    for (ended, charged) in ended.iter().zip(charged) {
+        let on_trail = trail.iter_mut().rfind(|attempt| attempt.n == ended.attempt.n);
+        let Some(Attempt { step, state: AttemptState::Ended(end), .. }) = on_trail else { continue };
+        end.cost = *charged;
+        if end.source == AnswerSource::Called {
+            engine.meter.attempt(step, end);
+        }
+    }
+}
