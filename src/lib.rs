@@ -1,6 +1,7 @@
 //! weir enriches sales leads over paid third-party providers, waterfall by waterfall, and counts
 //! every cent. `ARCHITECTURE.md` says how it hangs together; each room opens with what it knows.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;

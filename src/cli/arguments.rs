@@ -6,7 +6,7 @@ use crate::domain::Usd;
 use crate::domain::WorkspaceId;
 use std::convert::Infallible;
 
-/// Characters of a workspace's name (CONTRACTS §4).
+/// Characters of a workspace's name, at most (CONTRACTS §4).
 const WORKSPACE_MAX: usize = 64;
 
 /// Any text: a job that is not in the store is told by the command.
@@ -31,13 +31,13 @@ pub(super) fn workspace_id(text: &str) -> Result<WorkspaceId, String> {
 
 /// An amount above zero.
 pub(super) fn positive_usd(text: &str) -> Result<Usd, String> {
-    let amount: Usd = text.parse().map_err(|error| format!("{error}"))?;
+    let amount = text.parse::<Usd>().map_err(|error| error.to_string())?;
     if amount.is_positive() { Ok(amount) } else { Err("must be more than zero".to_owned()) }
 }
 
 /// A share, 0 to 1.
 pub(super) fn share(text: &str) -> Result<f64, String> {
-    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    let share = text.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share));
     share.ok_or_else(|| "must be a number from 0 to 1, like 0.05".to_owned())
 }
 

@@ -47,7 +47,8 @@ impl Globals {
     /// Every mistake in it.
     pub fn load_config(&self) -> Result<Config> {
         let lookup = |name: &str| env::var(name).ok();
-        let all = env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let all =
+            env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         let config = load(self.config.as_deref(), &lookup, &all.collect::<Vec<_>>())?;
         match config.origin {
             Origin::Shipped => tracing::info!("there is no config/weir.toml: the shipped configuration is in force"),

@@ -28,8 +28,7 @@ use clap::Parser;
 use clap::Subcommand;
 
 const EXAMPLE: &str = "\
-Try it without keys and without money, in two terminals:
-  weir sandbox
+Try it without keys and without money:
   weir enrich leads.csv --sandbox
 
 With your own keys in the environment, spending at most five dollars:

@@ -66,9 +66,8 @@ impl From<Args> for Options {
 /// When the address or the record's file cannot be had.
 pub async fn run(args: Args, globals: &Globals) -> Result<Exit> {
     let listen = args.listen;
-    let sandbox = Sandbox::bind(listen, args.into())
-        .await
-        .with_context(|| format!("the sandbox cannot start on {listen}"))?;
+    let sandbox =
+        Sandbox::bind(listen, args.into()).await.with_context(|| format!("the sandbox cannot start on {listen}"))?;
     // Before the addresses are printed: whoever reads them may stop us from then on.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;

@@ -64,6 +64,9 @@ pub trait Jobs: Send + Sync {
     /// budgets have put in.
     fn set_budget(&self, job: JobKey, budget: Usd) -> Later<'_, Balance>;
 
+    /// Raises the job's cap, money or not in the wallet; `false` when `cap` is lower than it is now.
+    fn raise_cap(&self, job: JobKey, cap: Usd) -> Later<'_, bool>;
+
     /// Slices with leads to decide, in order.
     fn open_slices(&self, job: JobKey) -> Later<'_, Vec<SliceNo>>;
 

@@ -104,6 +104,15 @@ pub struct StoredJob {
     pub funded: Usd,
     /// How many leads it has, copies included.
     pub leads: u64,
+    /// Leads a slice.
+    pub slice_size: u32,
+}
+
+impl StoredJob {
+    /// How many slices it is cut into.
+    pub fn slices(&self) -> u64 {
+        self.leads.div_ceil(u64::from(self.slice_size.max(1)))
+    }
 }
 
 /// A lead to store.

@@ -94,7 +94,8 @@ impl Out {
         ListError::Io { place: self.name(), cause: cause.into() }
     }
 
-    fn name(&self) -> String {
+    /// What messages call it.
+    pub fn name(&self) -> String {
         match self {
             Self::File(path) => path.display().to_string(),
             Self::Stdout => "standard output".to_owned(),

@@ -5,8 +5,11 @@
 //! Invariant: no provider, no HTTP, no queue. Balances are read inside the transaction that decides
 //! on them, never remembered between two.
 
+mod lock;
 mod sqlite;
 
+pub use lock::JobLock;
+pub use lock::LockError;
 pub use sqlite::Nature;
 pub use sqlite::OpenError;
 pub use sqlite::SqliteStore;

@@ -57,11 +57,11 @@ impl Engine {
     ///
     /// # Errors
     /// When the HTTP client cannot be set up.
-    pub fn new(store: Arc<dyn Store>, settings: Settings, tasks: Tasks) -> Result<Self, StartError> {
+    pub fn new(store: Arc<dyn Store>, settings: Settings, tasks: Tasks, gates: Gates) -> Result<Self, StartError> {
         Ok(Self {
             store,
             client: Client::new()?,
-            gates: Gates::default(),
+            gates,
             meter: Meter::default(),
             tasks,
             settings,

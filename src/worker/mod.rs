@@ -9,6 +9,7 @@ mod active;
 mod answers;
 mod call;
 mod engine;
+mod intake;
 mod lead;
 mod meter;
 mod money;
@@ -20,6 +21,9 @@ mod tasks;
 
 pub use engine::Engine;
 pub use engine::Settings;
+pub use intake::Intake;
+pub use intake::IntakeError;
+pub use intake::take_in;
 pub use lead::LeadEnd;
 pub use meter::Meter;
 pub use meter::StepTotals;

@@ -180,7 +180,7 @@ impl Pump {
     fn hand_on(&self, message: SliceMessage) {
         let Some(work) = self.engine.job(message.job) else { return };
         let next = message.slice.0.saturating_add(self.engine.settings.slices_per_job);
-        if u64::from(next) < work.slices {
+        if u64::from(next) < work.job.slices() {
             self.queue.publish(SliceMessage { job: message.job, slice: SliceNo(next) });
         }
     }

@@ -63,8 +63,6 @@ pub struct Routes {
 pub struct JobWork {
     /// The job.
     pub job: StoredJob,
-    /// How many slices it has.
-    pub slices: u64,
     /// Its steps.
     pub routes: Routes,
     /// The policy for risky addresses.

@@ -22,7 +22,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("config", "domain providers waterfall"),
     // No adapter: both sides of the wire are written from the same pages.
     ("sandbox", "domain"),
-    ("worker", "clock config domain http jobs ledger pricing providers queue store waterfall"),
+    ("worker", "clock config domain http jobs ledger lists pricing providers queue store waterfall"),
     ("cli", "clock config domain http jobs ledger lists pricing providers queue sandbox store waterfall worker"),
     ("main", "cli"),
     ("lib", ""),

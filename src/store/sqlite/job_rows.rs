@@ -35,8 +35,8 @@ use rusqlite::Connection;
 use rusqlite::Row;
 use std::str::FromStr;
 
-const JOB: &str =
-    "SELECT id, job_id, workspace, account, waterfall, content, state, run, max_spend, funded, leads FROM jobs";
+const JOB: &str = "SELECT id, job_id, workspace, account, waterfall, content, state, run, max_spend, funded, leads, \
+     slice_size FROM jobs";
 
 fn read_job(row: &Row<'_>) -> rusqlite::Result<StoredJob> {
     let max_spend: Option<i64> = row.get(8)?;
@@ -52,6 +52,7 @@ fn read_job(row: &Row<'_>) -> rusqlite::Result<StoredJob> {
         max_spend: max_spend.map(Usd::from_nanos),
         funded: usd(row, 9)?,
         leads: row.get(10)?,
+        slice_size: row.get(11)?,
     })
 }
 

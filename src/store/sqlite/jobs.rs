@@ -82,6 +82,13 @@ impl Jobs for SqliteStore {
         Box::pin(self.write(move |connection| transact(connection, |transaction| set_budget(transaction, job, budget))))
     }
 
+    fn raise_cap(&self, job: JobKey, cap: Usd) -> Later<'_, bool> {
+        Box::pin(self.write(move |connection| {
+            let sql = "UPDATE jobs SET max_spend = ?2 WHERE id = ?1 AND (max_spend IS NULL OR max_spend <= ?2)";
+            transact(connection, |transaction| Ok(execute(transaction, sql, (job.0, cap.nanos()))? > 0))
+        }))
+    }
+
     fn open_slices(&self, job: JobKey) -> Later<'_, Vec<SliceNo>> {
         Box::pin(self.read(move |connection| {
             let sql = "SELECT n FROM slices WHERE job = ?1 AND pending > 0 ORDER BY n";

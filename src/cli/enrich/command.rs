@@ -1,0 +1,216 @@
+//! The command from top to bottom.
+
+use crate::cli::BadInput;
+use crate::cli::Exit;
+use crate::cli::Globals;
+use crate::cli::enrich::Args;
+use crate::cli::enrich::estimate::estimate;
+use crate::cli::enrich::identity;
+use crate::cli::enrich::output;
+use crate::cli::enrich::progress;
+use crate::cli::enrich::setup;
+use crate::cli::enrich::summary;
+use crate::cli::output as printed;
+use crate::clock;
+use crate::config::Config;
+use crate::config::Live;
+use crate::config::Waterfall;
+use crate::domain::Usd;
+use crate::domain::WorkspaceId;
+use crate::jobs::JobState;
+use crate::jobs::NewJob;
+use crate::jobs::StoredJob;
+use crate::ledger::SliceNo;
+use crate::lists;
+use crate::lists::Input;
+use crate::lists::Mapping;
+use crate::lists::Out;
+use crate::lists::Scan;
+use crate::queue::MemoryQueue;
+use crate::queue::Queue;
+use crate::queue::SliceMessage;
+use crate::store::JobLock;
+use crate::store::Store;
+use crate::worker;
+use crate::worker::Engine;
+use crate::worker::JobWork;
+use crate::worker::Routes;
+use crate::worker::Tasks;
+use anyhow::Result;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What `--sandbox` grants when no budget is given.
+const SANDBOX_BUDGET: Usd = Usd::from_nanos(10_000_000_000);
+
+/// A list that has been looked through, and where it goes.
+struct List {
+    input: Input,
+    scan: Scan,
+    mapping: Mapping,
+    out: Out,
+}
+
+/// Enriches a list.
+///
+/// # Errors
+/// Bad input before anything is spent; a list that changed, or a store that failed, afterwards.
+pub async fn run(args: Args, globals: &Globals) -> Result<Exit> {
+    let tasks = Tasks::default();
+    let result = enrich(args, globals, &tasks).await;
+    tasks.drain().await;
+    result
+}
+
+async fn enrich(args: Args, globals: &Globals, tasks: &Tasks) -> Result<Exit> {
+    let config = globals.load_config()?;
+    let waterfall = setup::waterfall(&config.live, args.waterfall.as_deref())?;
+    let list = look_through(&args)?;
+    let live = if globals.sandbox {
+        setup::into_sandbox(&config.live, args.keep_limits, tasks).await?
+    } else {
+        Live::clone(&config.live)
+    };
+    let lead_cap = args.max_per_lead.or(waterfall.max_spend_per_lead);
+
+    let gates = crate::http::Gates::default();
+    let routes = Routes::with_house_keys(&live, &waterfall, &gates);
+    setup::check_routes(&routes, &waterfall, globals)?;
+    let estimate = estimate(&list.scan.counts, &routes, lead_cap);
+    if args.estimate {
+        printed::line(&estimate)?;
+        return Ok(Exit::Done);
+    }
+    let Some(budget) = args.budget.or(globals.sandbox.then_some(SANDBOX_BUDGET)) else {
+        let say = "nothing is spent without a budget: add --budget USD (or --sandbox to try it for free)";
+        return Err(BadInput(format!("{say}\n{estimate}")).into());
+    };
+
+    let path = globals.store_path(&config)?;
+    let store = globals.make_store(&config)?;
+    let content = identity::content(&list.scan, &list.mapping, &routes, &waterfall);
+    let job_id = identity::job_id(content);
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let _lock = JobLock::take(directory, &job_id)?;
+    let new = NewJob {
+        id: job_id,
+        workspace: WorkspaceId::new(if globals.sandbox { "sandbox" } else { "local" }),
+        waterfall: waterfall.name.clone(),
+        content,
+        slice_size: config.boot.slice_size,
+    };
+    let job = take_in(&*store, new, &list).await?;
+    give_back_stale_holds(&*store, directory, &job).await?;
+    store.set_budget(job.key, budget).await?;
+
+    let settings = setup::settings(&config, args.concurrency);
+    let engine = Engine::new(Arc::clone(&store), settings, tasks.clone(), gates)?;
+    engine.register(job_work(job.clone(), routes, &waterfall, lead_cap, &live));
+    let exit = work(Arc::new(engine), &job, &config).await?;
+    finish(&store, job, list, exit).await
+}
+
+/// Everything about the list that can be wrong, before anything is spent.
+fn look_through(args: &Args) -> Result<List> {
+    let from_stdin = args.file.as_os_str() == "-";
+    let input =
+        if from_stdin { Input::spool("standard input", std::io::stdin().lock())? } else { Input::file(&args.file)? };
+    let mapping = Mapping::parse(&args.mapping)?;
+    let scan = lists::scan(&input, args.format, &mapping)?;
+    let out = match &args.output {
+        Some(path) => Out::from(path.clone()),
+        None if from_stdin => Out::Stdout,
+        None => Out::beside(&args.file, scan.format()),
+    };
+    out.check(&input)?;
+    Ok(List { input, scan, mapping, out })
+}
+
+/// The list as a job of the store; a job that is known begins its next run.
+async fn take_in(store: &dyn Store, new: NewJob, list: &List) -> Result<StoredJob> {
+    let intake = worker::take_in(store, new, &list.input, &list.scan).await?;
+    if let Some(id) = intake.repeated_id {
+        tracing::warn!("the lead id {id} stands in the list more than once: row numbers are used instead");
+    }
+    if intake.known {
+        let resumed = store.resume_job(intake.job.key).await?;
+        tracing::info!(job.id = %intake.job.id, resumed, "the job is known: going on with it");
+    }
+    Ok(intake.job)
+}
+
+/// Money that jobs nobody runs any more have held for too long goes back into the wallet.
+async fn give_back_stale_holds(store: &dyn Store, directory: &Path, own: &StoredJob) -> Result<()> {
+    let jobs = store.list_jobs().await?;
+    let running = jobs.iter().filter(|job| job.key == own.key || JobLock::is_taken(directory, &job.id));
+    let owned = running.map(|job| job.key).collect();
+    let expired = store.expire(clock::wall_ms(), owned).await?;
+    if expired > 0 {
+        tracing::info!(expired, "holds of jobs that nobody runs any more were given back");
+    }
+    Ok(())
+}
+
+fn job_work(job: StoredJob, routes: Routes, waterfall: &Waterfall, lead_cap: Option<Usd>, live: &Live) -> JobWork {
+    JobWork {
+        job,
+        routes,
+        risky: waterfall.risky,
+        trust_finders: waterfall.trust_finders,
+        lead_cap,
+        cache_max_age: live.cache_max_age,
+        config_version: live.version.clone(),
+    }
+}
+
+/// Works the job until it is done, or Ctrl-C.
+async fn work(engine: Arc<Engine>, job: &StoredJob, config: &Config) -> Result<Exit> {
+    let before = engine.store.progress(job.key).await?;
+    engine.store.mark_job(job.key, JobState::Running).await?;
+    let queue = MemoryQueue::default();
+    for slice in 0..config.boot.slices_per_job {
+        queue.publish(SliceMessage { job: job.key, slice: SliceNo(slice) });
+    }
+    let working = worker::work(Arc::clone(&engine), Arc::new(queue));
+    let showing = progress::show(Arc::clone(&engine), before.done, before.leads);
+    tokio::pin!(working);
+    let worked = tokio::select! {
+        worked = &mut working => worked,
+        () = showing => Ok(()),
+        () = interrupted() => {
+            tracing::info!("stopping: calls in flight are settled, no new one is made");
+            engine.tasks.stop();
+            working.await
+        }
+    };
+    let stopped = engine.tasks.is_stopping();
+    summary_of(&engine, job).await?;
+    worked?;
+    if stopped {
+        return Ok(Exit::Interrupted);
+    }
+    engine.store.mark_job(job.key, JobState::Completed).await?;
+    Ok(Exit::Done)
+}
+
+async fn interrupted() {
+    // A system that cannot tell of Ctrl-C stops the process by itself.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn summary_of(engine: &Engine, job: &StoredJob) -> Result<()> {
+    let progress = engine.store.progress(job.key).await?;
+    let balance = engine.store.balance(&job.workspace).await?;
+    Ok(summary::print(&progress, &engine.meter.totals(), balance)?)
+}
+
+/// Writes the list with what is known.
+async fn finish(store: &Arc<dyn Store>, job: StoredJob, list: List, exit: Exit) -> Result<Exit> {
+    let List { input, scan, out, .. } = list;
+    let named = out.name();
+    output::write(Arc::clone(store), job.key, input, scan, out).await?;
+    tracing::info!(job.id = %job.id, "{named} is written");
+    Ok(exit)
+}

@@ -1,0 +1,263 @@
+//! `weir jobs`: how far jobs have come, their results, another run, a stop.
+
+use crate::cli::BadInput;
+use crate::cli::Exit;
+use crate::cli::Globals;
+use crate::cli::arguments;
+use crate::cli::output;
+use crate::cli::results;
+use crate::domain::JobId;
+use crate::domain::Usd;
+use crate::jobs::JobState;
+use crate::jobs::Progress;
+use crate::jobs::StoredJob;
+use crate::store::Store;
+use anyhow::Result;
+use serde_json::Value;
+use serde_json::json;
+
+/// What `weir jobs` takes.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Action {
+    /// List every job, oldest first
+    List,
+    /// Show how far a job has come
+    Show(Named),
+    /// Print the results so far, one JSON object for each lead that has ended
+    Results(Named),
+    /// Begin the next run for leads that may end better now; `weir enrich FILE` then does the work
+    ///
+    /// No worker runs beside the embedded store: this command marks the leads, and the next
+    /// `weir enrich` with the same list works on them.
+    Resume {
+        #[command(flatten)]
+        named: Named,
+        /// Raise the job's cap to this amount; no money is put in, and a cap is never lowered
+        #[arg(long, value_name = "USD", value_parser = arguments::positive_usd)]
+        max_spend: Option<Usd>,
+    },
+    /// Stop a job: no call begins any more, and leads without an ending end as cancelled
+    Cancel(Named),
+}
+
+#[derive(clap::Args, Debug)]
+struct Named {
+    /// The job's id, as `weir jobs list` shows it
+    #[arg(value_name = "JOB", value_parser = arguments::job_id)]
+    job: JobId,
+}
+
+/// Runs the action that was asked for.
+///
+/// # Errors
+/// When the job is not in the store, or the store cannot be used.
+pub async fn run(args: Args, globals: &Globals) -> Result<Exit> {
+    let store = globals.open_store(&globals.load_config()?)?;
+    let store = &*store;
+    match args.action {
+        Action::List => list(store, globals).await?,
+        Action::Show(Named { job }) => show(store, globals, &job).await?,
+        Action::Results(Named { job }) => results::print(store, &find_job(store, &job).await?).await?,
+        Action::Resume { named: Named { job }, max_spend } => resume(store, globals, &job, max_spend).await?,
+        Action::Cancel(Named { job }) => cancel(store, globals, &job).await?,
+    }
+    Ok(Exit::Done)
+}
+
+/// The job of this id.
+pub(super) async fn find_job(store: &dyn Store, id: &JobId) -> Result<StoredJob> {
+    let found = store.find_job(id).await?;
+    found.ok_or_else(|| BadInput(format!("there is no job `{id}` here; `weir jobs list` shows those there are")).into())
+}
+
+async fn list(store: &dyn Store, globals: &Globals) -> Result<()> {
+    let mut jobs = Vec::new();
+    for job in store.list_jobs().await? {
+        let progress = store.progress(job.key).await?;
+        jobs.push((job, progress));
+    }
+    if globals.json {
+        return Ok(output::lines(jobs.iter().map(|(job, progress)| to_json(job, progress)))?);
+    }
+    let rows = jobs.iter().map(|(job, progress)| {
+        let done = format!("{}/{}", progress.done, progress.leads);
+        [job.id.to_string(), job.workspace.to_string(), job.state.to_string(), done, cost(progress)]
+    });
+    Ok(output::table(["job", "workspace", "state", "done", "cost USD"], rows)?)
+}
+
+async fn show(store: &dyn Store, globals: &Globals, id: &JobId) -> Result<()> {
+    let job = find_job(store, id).await?;
+    let progress = store.progress(job.key).await?;
+    if globals.json {
+        return Ok(output::line(to_json(&job, &progress))?);
+    }
+    let cap = job.max_spend.map_or_else(|| "none".to_owned(), |cap| cap.to_string());
+    output::lines([
+        format!("job        {id}, workspace {}, waterfall {}", job.workspace, job.waterfall),
+        format!("state      {}, run {}", job.state, job.run),
+        format!("leads      {} of {} have ended", progress.done, progress.leads),
+        format!("status     {}", counted(progress.by_status.iter().map(|(status, n)| (status.as_str(), *n)))),
+        format!("reason     {}", counted(progress.by_reason.iter().map(|(reason, n)| (reason.as_str(), *n)))),
+        format!("cost USD   {}, cap {cap}", cost(&progress)),
+    ])?;
+    if job.state == JobState::Cancelled {
+        print_undecided(&job, &progress)?;
+    }
+    Ok(())
+}
+
+async fn resume(store: &dyn Store, globals: &Globals, id: &JobId, max_spend: Option<Usd>) -> Result<()> {
+    let job = find_job(store, id).await?;
+    refuse_loading(&job)?;
+    if let Some(cap) = max_spend
+        && !store.raise_cap(job.key, cap).await?
+    {
+        let now = job.max_spend.map_or_else(|| "it has none".to_owned(), |cap| format!("it is {cap} USD"));
+        return Err(BadInput(format!("--max-spend {cap}: the cap of job `{id}` may only rise, and {now}")).into());
+    }
+    store.resume_job(job.key).await?;
+    let job = find_job(store, id).await?;
+    let progress = store.progress(job.key).await?;
+    if globals.json {
+        return Ok(output::line(to_json(&job, &progress))?);
+    }
+    output::line(match undecided(&progress) {
+        0 => format!("{id}: no lead can end better than it has"),
+        leads => format!("{id}: run {}, leads to decide: {leads}; `weir enrich` with the same list does so", job.run),
+    })?;
+    Ok(())
+}
+
+async fn cancel(store: &dyn Store, globals: &Globals, id: &JobId) -> Result<()> {
+    let job = find_job(store, id).await?;
+    refuse_loading(&job)?;
+    if job.state != JobState::Completed {
+        store.cancel_job(job.key).await?;
+    }
+    let job = find_job(store, id).await?;
+    let progress = store.progress(job.key).await?;
+    if globals.json {
+        return Ok(output::line(to_json(&job, &progress))?);
+    }
+    if job.state == JobState::Completed {
+        return Ok(output::line(format!("{id} is completed: there is nothing to stop"))?);
+    }
+    output::line(format!("{id} is cancelled: no call begins any more"))?;
+    print_undecided(&job, &progress)
+}
+
+/// A list that is only half stored has no leads to speak of yet, and has cost nothing.
+fn refuse_loading(job: &StoredJob) -> Result<(), BadInput> {
+    if job.state == JobState::Loading {
+        let id = &job.id;
+        return Err(BadInput(format!("job `{id}` is still being loaded; let `weir enrich` with its list finish that")));
+    }
+    Ok(())
+}
+
+/// Says who gives the leads of a cancelled job their ending.
+fn print_undecided(job: &StoredJob, progress: &Progress) -> Result<()> {
+    let (leads, id) = (undecided(progress), &job.id);
+    if leads == 0 {
+        return Ok(());
+    }
+    Ok(output::line(format!(
+        "leads without an ending: {leads}; a running `weir enrich` ends them as cancelled, and where none is running \
+         the next one decides, as does `weir jobs resume {id}`"
+    ))?)
+}
+
+const fn undecided(progress: &Progress) -> u64 {
+    progress.leads.saturating_sub(progress.done)
+}
+
+fn cost(progress: &Progress) -> String {
+    progress.cost.map_or_else(|| "-".to_owned(), |cost| cost.to_string())
+}
+
+fn counted<'a>(counts: impl Iterator<Item = (&'a str, u64)>) -> String {
+    let words: Vec<String> = counts.map(|(word, n)| format!("{word} {n}")).collect();
+    if words.is_empty() { "-".to_owned() } else { words.join(", ") }
+}
+
+/// The object of CONTRACTS §1.
+fn to_json(job: &StoredJob, progress: &Progress) -> Value {
+    let by_status = progress.by_status.iter().map(|(status, n)| (status.as_str(), *n));
+    let by_reason = progress.by_reason.iter().map(|(reason, n)| (reason.as_str(), *n));
+    json!({
+        "job_id": job.id.as_str(),
+        "workspace_id": job.workspace.as_str(),
+        "kind": "enrich",
+        "state": job.state.as_str(),
+        "leads": progress.leads,
+        "done": progress.done,
+        "by_status": Value::from_iter(by_status),
+        "by_reason": Value::from_iter(by_reason),
+        "cost": progress.cost.map(|cost| cost.to_string()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Fingerprint;
+    use crate::domain::Reason;
+    use crate::domain::Run;
+    use crate::domain::Status;
+    use crate::domain::WaterfallName;
+    use crate::domain::WorkspaceId;
+    use crate::ledger::AccountId;
+    use crate::ledger::JobKey;
+    use expect_test::expect;
+
+    fn job(state: JobState) -> StoredJob {
+        StoredJob {
+            key: JobKey(1),
+            id: JobId::new("job_1"),
+            workspace: WorkspaceId::new("acme"),
+            account: AccountId(1),
+            waterfall: WaterfallName::new("work_email"),
+            content: Fingerprint::from_bytes([0; 16]),
+            state,
+            run: Run::FIRST,
+            max_spend: None,
+            funded: Usd::ZERO,
+            leads: 3,
+            slice_size: 100,
+        }
+    }
+
+    #[test]
+    fn a_job_is_shown_with_exactly_the_fields_of_the_contract() {
+        let progress = Progress {
+            leads: 3,
+            done: 2,
+            by_status: vec![(Status::Verified, 1), (Status::Skipped, 1)],
+            by_reason: vec![(Reason::None, 1), (Reason::WalletEmpty, 1)],
+            cost: Some(Usd::from_nanos(20_500_000)),
+        };
+        expect![[r#"{"job_id":"job_1","workspace_id":"acme","kind":"enrich","state":"running","leads":3,"done":2,"by_status":{"verified":1,"skipped":1},"by_reason":{"none":1,"wallet_empty":1},"cost":"0.020500000"}"#]]
+        .assert_eq(&to_json(&job(JobState::Running), &progress).to_string());
+    }
+
+    #[test]
+    fn a_job_without_endings_has_empty_counts() {
+        let object = to_json(&job(JobState::Queued), &Progress { cost: Some(Usd::ZERO), ..Progress::default() });
+        assert_eq!((&object["by_status"], &object["by_reason"]), (&json!({}), &json!({})));
+    }
+
+    #[test]
+    fn a_job_that_is_being_loaded_is_neither_resumed_nor_cancelled() {
+        assert!(refuse_loading(&job(JobState::Loading)).is_err());
+        for state in [JobState::Queued, JobState::Running, JobState::Completed, JobState::Cancelled] {
+            assert!(refuse_loading(&job(state)).is_ok(), "{state}");
+        }
+    }
+}

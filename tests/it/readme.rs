@@ -1,0 +1,110 @@
+//! The README, held to what the program does.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use weir::config::load;
+use weir::domain::Ending;
+use weir::domain::Reason;
+use weir::domain::Status;
+use weir::lists::Counts;
+use weir::lists::Input;
+use weir::lists::Mapping;
+use weir::lists::scan;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap()
+}
+
+/// The part under a heading of the second level.
+fn section(heading: &str) -> String {
+    let readme = read("README.md");
+    let (_, rest) = readme.split_once(&format!("\n## {heading}\n")).unwrap();
+    rest.split("\n## ").next().unwrap().to_owned()
+}
+
+/// The fenced blocks of a language.
+fn blocks<'t>(text: &'t str, language: &str) -> Vec<&'t str> {
+    let open = format!("```{language}\n");
+    text.split(open.as_str()).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+}
+
+/// What stands between backticks in a line or a cell.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn the_first_two_commands_are_what_ci_runs() {
+    let try_it = section("Try it");
+    let commands: Vec<&str> = blocks(&try_it, "sh").into_iter().map(str::trim).collect();
+    assert_eq!(commands, ["cargo run --release -- enrich examples/leads.csv --sandbox", "./scripts/test"]);
+
+    let ci = read(".ci/run");
+    assert!(ci.lines().any(|line| line == commands[1]), "{ci}");
+    // CI takes the first one from here; `grep` must find no other before it.
+    assert!(ci.contains("grep -m 1 '^cargo run ' README.md"), "{ci}");
+    assert_eq!(read("README.md").lines().find(|line| line.starts_with("cargo run ")), Some(commands[0]));
+}
+
+#[test]
+fn the_example_list_holds_every_kind_of_row() {
+    let input = Input::file(&root().join("examples/leads.csv")).unwrap();
+    let counts = scan(&input, None, &Mapping::default()).unwrap().counts;
+    assert_eq!(counts, Counts { rows: 13, usable: 12, with_address: 1, by_name: 11, by_profile_only: 1 });
+}
+
+#[test]
+fn every_configuration_shown_loads_without_a_mistake() {
+    let readme = read("README.md");
+    let snippets = blocks(&readme, "toml");
+    assert!(!snippets.is_empty());
+    for snippet in snippets {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("weir.toml"), snippet).unwrap();
+        let config = load(Some(folder.path()), &|_: &str| None, &[]).unwrap();
+        assert_eq!(config.live.default_waterfall(None).unwrap().name.as_str(), "work_email");
+    }
+}
+
+#[test]
+fn every_key_named_is_one_of_the_shipped_configuration() {
+    let (readme, shipped) = (read("README.md"), read("config/weir.toml"));
+    let keys: Vec<&str> = quoted(&readme).filter(|word| word.ends_with("_API_KEY")).collect();
+    assert_eq!(keys.len(), 6);
+    for key in keys {
+        assert!(shipped.contains(&format!("\"env:{key}\"")), "{key}");
+    }
+}
+
+#[test]
+fn the_status_table_says_exactly_what_is_allowed() {
+    let text = section("How a lead ends");
+    let mut told = BTreeSet::new();
+    for line in text.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = line.split('|').collect();
+        let status: Status = quoted(cells[1]).next().unwrap().parse().unwrap();
+        told.extend(quoted(cells[3]).map(|reason| (status, reason.parse::<Reason>().unwrap())));
+    }
+    let pairs = Status::ALL.iter().flat_map(|status| Reason::ALL.iter().map(move |reason| (*status, *reason)));
+    let is_allowed = |&(status, reason): &(Status, Reason)| Ending::without_address(status, reason).is_allowed();
+    let allowed: BTreeSet<_> = pairs.filter(is_allowed).collect();
+    assert_eq!(told, allowed);
+}
+
+#[test]
+fn the_recipe_for_a_provider_names_what_exists() {
+    let recipe = section("Adding a provider");
+    let paths: Vec<&str> = quoted(&recipe).filter(|word| word.contains('/') && !word.contains([' ', '*'])).collect();
+    assert!(paths.len() >= 6, "{paths:?}");
+    for path in paths {
+        // NAME stands for the new provider; the oldest one has taken the same steps.
+        let path = path.replace("NAME", "leadmagic");
+        assert!(root().join(&path).exists(), "{path}");
+    }
+    assert!(read("src/providers/mod.rs").contains("pub static TABLE"));
+}

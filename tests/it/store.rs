@@ -1,0 +1,145 @@
+//! The embedded store: the promises of every store, and what SQLite alone can be asked.
+
+use crate::conformance::Lab;
+use crate::conformance::call;
+use crate::conformance::exercise;
+use crate::conformance::race;
+use rusqlite::Connection;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering;
+use tempfile::TempDir;
+use weir::store::Nature;
+use weir::store::OpenError;
+use weir::store::SqliteStore;
+use weir::store::Store;
+
+/// A copy of the one charged hold, under an id of its own.
+const SECOND_CHARGE: &str = "INSERT INTO holds SELECT job, lead, 9, account, step, fingerprint, amount, state, \
+                             charged, lost, expires_at FROM holds WHERE charged > 0";
+
+fn open(path: &Path) -> Arc<dyn Store> {
+    Arc::new(SqliteStore::open(path, Nature::Sandbox).unwrap())
+}
+
+/// A store with a wallet of 10 USD and a job of which one lead has paid 3 and another holds 3. It is gone with
+/// the directory.
+async fn used_store() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weir.db");
+    let lab = Lab::new(open(&path));
+    lab.top_up("10").await;
+    let job = lab.job("list", 2).await;
+    assert_eq!(lab.tell(job.begin(call(1, 1))).await, "granted");
+    assert_eq!(lab.tell(job.end(call(1, 1), "3")).await, "charged 3; done");
+    assert_eq!(lab.tell(job.begin(call(2, 1))).await, "granted");
+    lab.assert_sound().await;
+    (folder, path)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_keeps_every_promise() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = AtomicU32::new(0);
+    exercise(|| open(&folder.path().join(format!("{}.db", made.fetch_add(1, Ordering::Relaxed))))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_leads_race_for_the_last_cent() {
+    let folder = tempfile::tempdir().unwrap();
+    race(&[open(&folder.path().join("weir.db"))], 1_000).await;
+}
+
+/// Two handles share nothing but the file, as two processes do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_race_for_the_last_cent() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weir.db");
+    race(&[open(&path), open(&path)], 150).await;
+}
+
+#[tokio::test]
+async fn what_was_committed_is_there_when_it_is_opened_again() {
+    let (_folder, path) = used_store().await;
+    let lab = Lab::new(open(&path));
+    assert_eq!(lab.wallet().await, "7, 3 held");
+    lab.assert_sound().await;
+}
+
+#[tokio::test]
+async fn the_audit_finds_every_damage() {
+    let not_open = "an ended hold whose attempt awaits its answer";
+    let not_booked = "the settlements of job, against its charged holds, list:";
+    let charged_twice = format!("DROP INDEX holds_charged_once; {SECOND_CHARGE}");
+    for (damage, found) in [
+        ("UPDATE accounts SET balance = balance + 1", "the balance of wallet acme: recorded 7.000000001,"),
+        ("UPDATE accounts SET held = held - 1", "the held amount of wallet acme: recorded 2.999999999,"),
+        ("UPDATE jobs SET spent = spent + 1", "what job has spent list: recorded 3.000000001,"),
+        ("UPDATE jobs SET held = held + 1", "what job holds list: recorded 3.000000001,"),
+        (
+            "UPDATE attempts SET cost = 2 WHERE lead = 1",
+            "what the attempts of job cost, against its charged holds, list:",
+        ),
+        ("UPDATE holds SET charged = 2 WHERE lead = 1", not_booked),
+        ("DROP TRIGGER entries_stay; DELETE FROM entries WHERE kind = 'settle'", not_booked),
+        (
+            "DROP TRIGGER entries_keep; UPDATE entries SET balance = 6 WHERE seq = 2",
+            "the balance after entry 2 of wallet",
+        ),
+        ("UPDATE holds SET state = 'open' WHERE lead = 1", not_open),
+        ("UPDATE attempts SET outcome = NULL WHERE lead = 1", not_open),
+        (charged_twice.as_str(), "a step charged more than once, of job list:"),
+    ] {
+        let (_folder, path) = used_store().await;
+        Connection::open(&path).unwrap().execute_batch(damage).unwrap();
+        let audit = open(&path).audit(None).await.unwrap();
+        assert!(audit.problems.iter().any(|problem| problem.starts_with(found)), "{damage}: {:#?}", audit.problems);
+    }
+}
+
+/// Were the rules wrong or passed by, the database itself would still refuse.
+#[tokio::test]
+async fn the_database_itself_refuses() {
+    let (_folder, path) = used_store().await;
+    let connection = Connection::open(&path).unwrap();
+    let second_top_up = "INSERT INTO entries (account, at, kind, amount, balance, reference) \
+                         SELECT account, at, kind, amount, balance, reference FROM entries WHERE kind = 'top_up'";
+    for (statement, refused) in [
+        ("UPDATE accounts SET balance = held - 1", "CHECK constraint failed"),
+        ("UPDATE accounts SET held = balance + 1", "CHECK constraint failed"),
+        ("UPDATE accounts SET held = -1", "CHECK constraint failed"),
+        ("UPDATE holds SET charged = -1", "CHECK constraint failed"),
+        ("UPDATE entries SET amount = 0", "the ledger is append-only"),
+        ("DELETE FROM entries", "the ledger is append-only"),
+        (second_top_up, "UNIQUE constraint failed"),
+        (SECOND_CHARGE, "UNIQUE constraint failed"),
+    ] {
+        let error = connection.execute(statement, []).unwrap_err().to_string();
+        assert!(error.contains(refused), "{statement}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn sandbox_and_real_money_never_share_a_store() {
+    let (_folder, path) = used_store().await;
+    let refused = SqliteStore::open(&path, Nature::Paid).err().unwrap();
+    assert!(matches!(refused, OpenError::OtherNature { .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn a_newer_programs_store_is_left_alone() {
+    let (_folder, path) = used_store().await;
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 1_000).unwrap();
+    let refused = SqliteStore::open(&path, Nature::Sandbox).err().unwrap();
+    assert!(matches!(refused, OpenError::Newer { found: 1_000, .. }), "{refused}");
+}
+
+#[test]
+fn a_store_that_must_be_there_is_not_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weir.db");
+    assert!(matches!(SqliteStore::open_existing(&path, Nature::Sandbox), Err(OpenError::Missing(_))));
+    assert!(!path.exists());
+}
