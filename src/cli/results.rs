@@ -47,7 +47,7 @@ pub(super) async fn print(store: &dyn Store, job: &StoredJob) -> Result<()> {
 
 fn to_json(job: &StoredJob, result: &LeadResult, ending: &Ending, trail: &[StoredAttempt]) -> Value {
     json!({
-        "event_id": event_id(&job.id, &result.id, last_run(trail)),
+        "event_id": event_id(&job.id, &result.id, result.run),
         "at": ended_ms(trail).map(timestamp),
         "job_id": job.id.as_str(),
         "workspace_id": job.workspace.as_str(),
@@ -83,11 +83,6 @@ fn event_id(job: &JobId, lead: &LeadId, run: Run) -> String {
     let parts = json!([TYPE, job.as_str(), lead.as_str(), run.get()]);
     let digest = Sha256::digest(parts.to_string()).into_iter();
     digest.take(EVENT_ID_BYTES).map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The run that made the last attempt; a lead that ended without one ended in the first.
-fn last_run(trail: &[StoredAttempt]) -> Run {
-    trail.last().map_or(Run::FIRST, |stored| stored.attempt.run)
 }
 
 /// When the last attempt came to its end, wall-clock milliseconds.
@@ -133,7 +128,7 @@ mod tests {
 
     fn ended(outcome: Outcome, source: AnswerSource, nanos: i64, duration_ms: u64) -> AttemptState {
         let cost = Usd::from_nanos(nanos);
-        AttemptState::Ended(AttemptEnd { outcome, found: None, claim: None, source, cost, duration_ms })
+        AttemptState::Ended(AttemptEnd { outcome, found: None, claim: None, handle: None, source, cost, duration_ms })
     }
 
     #[test]
@@ -161,7 +156,15 @@ mod tests {
             verified_by: Some(ProviderName::new("zerobounce")),
         };
         let cost = Usd::from_nanos(12_500_000);
-        let result = LeadResult { n: LeadNo(1), id: LeadId::new("1"), ending: None, cost, called: 1 };
+        let result = LeadResult {
+            n: LeadNo(1),
+            id: LeadId::new("1"),
+            ending: None,
+            cost,
+            called: 1,
+            run: Run::FIRST,
+            copy_of: None,
+        };
         let found = ended(Outcome::Found, AnswerSource::Called, 12_500_000, 412);
         let valid = ended(Outcome::Judged(Verdict::Valid), AnswerSource::Cached, 0, 0);
         let trail = [

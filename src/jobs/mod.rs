@@ -64,7 +64,8 @@ pub trait Jobs: Send + Sync {
     /// budgets have put in.
     fn set_budget(&self, job: JobKey, budget: Usd) -> Later<'_, Balance>;
 
-    /// Raises the job's cap, money or not in the wallet; `false` when `cap` is lower than it is now.
+    /// Raises the job's cap, whether or not the wallet has the money; `false` when `cap` is lower than
+    /// the one in force, or when none is.
     fn raise_cap(&self, job: JobKey, cap: Usd) -> Later<'_, bool>;
 
     /// Slices with leads to decide, in order.

@@ -1,13 +1,18 @@
 //! What the store keeps of jobs and leads, as it hands it out and takes it in.
 
 use crate::domain::Attempt;
+use crate::domain::ConfigVersion;
 use crate::domain::Ending;
 use crate::domain::Fingerprint;
+use crate::domain::JobId;
 use crate::domain::Lead;
+use crate::domain::LeadId;
 use crate::domain::Reason;
+use crate::domain::Run;
 use crate::domain::Status;
 use crate::domain::Usd;
-use crate::domain::{ConfigVersion, JobId, LeadId, Run, WaterfallName, WorkspaceId};
+use crate::domain::WaterfallName;
+use crate::domain::WorkspaceId;
 use crate::ledger::AccountId;
 use crate::ledger::Epoch;
 use crate::ledger::JobKey;
@@ -182,6 +187,10 @@ pub struct LeadResult {
     pub cost: Usd,
     /// How many of its attempts called a provider; none for a copy.
     pub called: u32,
+    /// The run that decided it, or works on it.
+    pub run: Run,
+    /// The identical lead whose result this is.
+    pub copy_of: Option<LeadNo>,
 }
 
 /// An attempt with what only the store knows of it.

@@ -1,13 +1,18 @@
 //! The step boundary: everything that changes between two calls of a lead, as one item of the group
 //! commit. All of it is committed, or nothing.
 
+use crate::domain::Address;
 use crate::domain::Attempt;
 use crate::domain::AttemptEnd;
+use crate::domain::AttemptNo;
+use crate::domain::ConfigVersion;
 use crate::domain::Ending;
 use crate::domain::Fingerprint;
+use crate::domain::KeySource;
 use crate::domain::Outcome;
+use crate::domain::Run;
+use crate::domain::Step;
 use crate::domain::Usd;
-use crate::domain::{Address, AttemptNo, ConfigVersion, KeySource, Run, Step};
 use crate::ledger::LedgerError;
 use std::pin::Pin;
 use std::task::Context;

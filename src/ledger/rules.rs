@@ -18,13 +18,16 @@ pub struct JobMoney {
     pub held: Usd,
 }
 
-/// What a lead may spend and has spent. It has at most one open hold: the one in question.
+/// What a lead may spend, has spent, and has bound in open holds: the one in question, or, for an
+/// answer that comes after its hold expired, the one of a later attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeadMoney {
     /// `max_spend_per_lead`; `None` is no cap.
     pub cap: Option<Usd>,
     /// Charged so far in this job, over all runs.
     pub spent: Usd,
+    /// Bound in open holds of the lead.
+    pub held: Usd,
 }
 
 /// What is decided about a hold.
@@ -57,7 +60,7 @@ pub fn decide_hold(price: Usd, wallet: Balance, job: JobMoney, lead: LeadMoney) 
     if price > wallet.balance {
         return Decision::Refuse(Outcome::Unaffordable);
     }
-    if lead.cap.is_some_and(|cap| price > cap.left_after(lead.spent)) {
+    if lead.cap.is_some_and(|cap| price > cap.left_after(lead.spent.saturating_add(lead.held))) {
         return Decision::Refuse(Outcome::Capped(Cap::Lead));
     }
     let job_left = job.cap.map(|cap| cap.left_after(job.spent));
@@ -98,6 +101,6 @@ pub fn settle(owed: Usd, held: Usd, wallet: Balance, job: JobMoney, lead: LeadMo
     let extra = beyond
         .min(wallet.available())
         .min(room(job.cap, job_used))
-        .min(room(lead.cap, lead.spent.saturating_add(covered)));
+        .min(room(lead.cap, lead.spent.saturating_add(lead.held)));
     Settlement { charged: covered.saturating_add(extra), released: held, lost: beyond.left_after(extra) }
 }

@@ -34,6 +34,7 @@ fn check_holds(table: &str) {
 fn check_settlements(table: &str) {
     for ([owed, hold, standing @ ..], expected) in rows::<9>(table) {
         let (wallet, job, lead) = stand(standing);
+        let lead = LeadMoney { held: hold.unwrap(), ..lead };
         let Settlement { charged, released, lost } = settle(owed.unwrap(), hold.unwrap(), wallet, job, lead);
         let settled = format!("charged {}, lost {}", charged.nanos(), lost.nanos());
         assert_eq!(settled, expected, "{owed:?} of {hold:?} in {wallet:?}, {job:?}, {lead:?}");
@@ -47,7 +48,7 @@ fn stand(cells: [Option<Usd>; 7]) -> (Balance, JobMoney, LeadMoney) {
     (
         Balance { balance: balance.unwrap(), held: held.unwrap() },
         JobMoney { cap: job_cap, spent: job_spent.unwrap(), held: job_held.unwrap() },
-        LeadMoney { cap: lead_cap, spent: lead_spent.unwrap() },
+        LeadMoney { cap: lead_cap, spent: lead_spent.unwrap(), held: Usd::ZERO },
     )
 }
 
@@ -254,7 +255,7 @@ impl Story {
     /// Plays the story; `watch` looks at the books after every move.
     fn play(&self, mut watch: impl FnMut(&Books, Option<Asked>)) {
         let job = JobMoney { cap: self.job_cap.map(Usd::from_nanos), spent: Usd::ZERO, held: Usd::ZERO };
-        let lead = LeadMoney { cap: self.lead_cap.map(Usd::from_nanos), spent: Usd::ZERO };
+        let lead = LeadMoney { cap: self.lead_cap.map(Usd::from_nanos), spent: Usd::ZERO, held: Usd::ZERO };
         let wallet = Balance { balance: Usd::ZERO, held: Usd::ZERO };
         let mut books = Books { wallet, jobs: [job; 2], leads: [lead; 4], topped_up: 0, holds: Vec::new() };
         for next in &self.moves {
@@ -274,13 +275,7 @@ impl Books {
             Move::Hold(lead, price) if !self.is_busy(lead) => return Some(self.ask(lead, price)),
             Move::Hold(..) => {}
             Move::Settle(which, owed) => {
-                // Whoever works on a lead settles what it knows before it asks for the next hold.
-                let awaited = |hold: &Hold| match hold.state {
-                    HoldState::Open => true,
-                    HoldState::Expired => !self.is_busy(hold.lead),
-                    HoldState::Settled => false,
-                };
-                if let Some(index) = self.pick(which, awaited) {
+                if let Some(index) = self.pick(which, |hold| hold.state != HoldState::Settled) {
                     self.settle(index, owed);
                 }
             }
@@ -316,6 +311,7 @@ impl Books {
     fn bind(&mut self, lead: usize, amount: i64) {
         let job = &mut self.jobs[job_of(lead)];
         job.held = plus(job.held, amount);
+        self.leads[lead].held = plus(self.leads[lead].held, amount);
         self.wallet.held = plus(self.wallet.held, amount);
     }
 

@@ -1,12 +1,14 @@
 //! One lead, from top to bottom.
 
 use crate::clock;
+use crate::domain::Attempt;
+use crate::domain::AttemptEnd;
+use crate::domain::AttemptState;
 use crate::domain::Ending;
 use crate::domain::Outcome;
 use crate::domain::Query;
 use crate::domain::Status;
 use crate::domain::Step;
-use crate::domain::{Attempt, AttemptEnd, AttemptState};
 use crate::http::Refusal;
 use crate::jobs::LeadWork;
 use crate::ledger::Answer;

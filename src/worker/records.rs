@@ -1,13 +1,17 @@
 //! What a lead's work writes down: attempts as they begin and end, boundaries, costs.
 
 use crate::clock;
+use crate::domain::AnswerSource;
+use crate::domain::Attempt;
+use crate::domain::AttemptEnd;
+use crate::domain::AttemptNo;
+use crate::domain::AttemptState;
 use crate::domain::Fingerprint;
 use crate::domain::KeySource;
 use crate::domain::Outcome;
 use crate::domain::Query;
 use crate::domain::Step;
 use crate::domain::Usd;
-use crate::domain::{AnswerSource, Attempt, AttemptEnd, AttemptNo, AttemptState};
 use crate::ledger::Begin;
 use crate::ledger::Boundary;
 use crate::ledger::Committed;
@@ -74,7 +78,10 @@ impl LeadAtWork<'_> {
             fingerprint: query.fingerprint(&self.work.job.workspace, &attempt.step),
             about: attempt.about.clone(),
             key_source: attempt.key_source,
-            price: route.price.of(route.adapter.worst_case(query)).map_err(too_large)?,
+            price: match attempt.key_source {
+                KeySource::Own => Usd::ZERO,
+                KeySource::House => route.price.of(route.adapter.worst_case(query)).map_err(too_large)?,
+            },
             cached_since_ms: now_ms.saturating_sub(ms(self.work.cache_max_age)),
             expires_ms: now_ms.saturating_add(ms(self.engine.settings.lead_deadline.saturating_add(HOLD_GRACE))),
             config_version: self.work.config_version.clone(),
@@ -86,8 +93,11 @@ impl LeadAtWork<'_> {
         let Making { route, query, mut attempt, began, place: _ } = making;
         let Moment(now) = clock::moment();
         let took = now.saturating_sub(began.0);
-        // A credit count so large that its price does not fit is owed in full: the ledger takes what it may.
-        let owed = route.price.of(upshot.credits).unwrap_or(Usd::MAX);
+        let owed = match attempt.key_source {
+            KeySource::Own => Usd::ZERO,
+            // A credit count whose price does not fit is owed in full: the ledger takes what it may.
+            KeySource::House => route.price.of(upshot.credits).unwrap_or(Usd::MAX),
+        };
         attempt.state = AttemptState::Ended(upshot.end(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)));
         let fingerprint = query.fingerprint(&self.work.job.workspace, &attempt.step);
         let config_version = self.work.config_version.clone();

@@ -1,10 +1,12 @@
 //! What a list could cost: the worst case, and what it would cost at an assumed find rate.
 
+use crate::domain::Address;
 use crate::domain::Lead;
+use crate::domain::Operation;
 use crate::domain::ProviderName;
 use crate::domain::Query;
+use crate::domain::Step;
 use crate::domain::Usd;
-use crate::domain::{Address, Operation, Step};
 use crate::lists::Counts;
 use crate::worker::Route;
 use crate::worker::Routes;

@@ -4,11 +4,15 @@ use crate::domain::Address;
 use crate::domain::AnswerSource;
 use crate::domain::Attempt;
 use crate::domain::AttemptEnd;
+use crate::domain::AttemptNo;
 use crate::domain::AttemptState;
+use crate::domain::Fingerprint;
 use crate::domain::Outcome;
+use crate::domain::Run;
+use crate::domain::Step;
 use crate::domain::Usd;
 use crate::domain::Verdict;
-use crate::domain::{AttemptNo, Run};
+use crate::ledger::AccountId;
 use crate::ledger::Begin;
 use crate::ledger::Ended;
 use crate::ledger::JobKey;
@@ -18,11 +22,49 @@ use crate::ledger::LedgerError;
 use crate::store::sqlite::rows::all;
 use crate::store::sqlite::rows::execute;
 use crate::store::sqlite::rows::find;
+use crate::store::sqlite::rows::fingerprint;
 use crate::store::sqlite::rows::unreadable;
 use crate::store::sqlite::rows::usd;
 use crate::store::sqlite::rows::word;
 use rusqlite::Connection;
 use rusqlite::Row;
+
+/// An attempt that is in the store already.
+pub(super) struct Known {
+    pub(super) step: Step,
+    pub(super) fingerprint: Fingerprint,
+    /// The wallet of its hold, if it has one.
+    pub(super) account: Option<AccountId>,
+    pub(super) state: KnownState,
+}
+
+/// How far a known attempt has come.
+pub(super) enum KnownState {
+    /// Its hold is open, its answer awaited.
+    Open,
+    /// It ended without a hold: refused, or its answer was known.
+    Unmade(AttemptEnd),
+    /// Its hold has ended.
+    Made,
+}
+
+/// The attempt of this id with its hold, if there is one.
+pub(super) fn find_known(connection: &Connection, lead: LeadKey, n: AttemptNo) -> Result<Option<Known>, LedgerError> {
+    let sql = "SELECT t.n, t.run, t.step, t.about, t.key_source, t.handle, t.outcome, t.detail, t.found, t.claim, \
+               t.source, t.cost, t.duration_ms, t.fingerprint, h.account FROM attempts t \
+               LEFT JOIN holds h ON h.job = t.job AND h.lead = t.lead AND h.n = t.n \
+               WHERE t.job = ?1 AND t.lead = ?2 AND t.n = ?3";
+    find(connection, sql, (lead.job.0, lead.lead.0, n.get()), |row| {
+        let Attempt { step, state, .. } = read_attempt(row)?;
+        let account = row.get::<_, Option<i64>>(14)?.map(AccountId);
+        let state = match (state, account) {
+            (AttemptState::Begun | AttemptState::Submitted(_), _) => KnownState::Open,
+            (AttemptState::Ended(end), None) => KnownState::Unmade(end),
+            (AttemptState::Ended(_), Some(_)) => KnownState::Made,
+        };
+        Ok(Known { step, fingerprint: fingerprint(row, 13)?, account, state })
+    })
+}
 
 pub(super) fn insert_begun(
     connection: &Connection,

@@ -2,9 +2,14 @@
 //! decided in order by the pure rules, and what changed is written back once.
 
 use crate::clock;
+use crate::domain::AnswerSource;
+use crate::domain::Attempt;
+use crate::domain::AttemptEnd;
+use crate::domain::AttemptNo;
+use crate::domain::AttemptState;
 use crate::domain::Ending;
+use crate::domain::KeySource;
 use crate::domain::Usd;
-use crate::domain::{Attempt, AttemptEnd, AttemptNo, AttemptState};
 use crate::jobs::JobState;
 use crate::ledger::AccountId;
 use crate::ledger::Answer;
@@ -22,15 +27,18 @@ use crate::ledger::Then;
 use crate::ledger::rules::Decision;
 use crate::ledger::rules::LeadMoney;
 use crate::ledger::rules::Obstacle;
+use crate::ledger::rules::Settlement;
 use crate::ledger::rules::decide_hold;
 use crate::ledger::rules::settle;
 use crate::store::sqlite::attempts;
+use crate::store::sqlite::attempts::KnownState;
 use crate::store::sqlite::rows;
 use crate::store::sqlite::rows::HoldState;
 use crate::store::sqlite::rows::JobRow;
 use crate::store::sqlite::rows::SliceRow;
 use rusqlite::Transaction;
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::collections::hash_map::Entry;
 
 /// A boundary that was applied, not yet committed.
@@ -58,6 +66,8 @@ pub(super) struct Batch<'a> {
     accounts: HashMap<AccountId, Loaded<Balance>>,
     jobs: HashMap<JobKey, Loaded<JobRow>>,
     slices: HashMap<(JobKey, SliceNo), Loaded<SliceRow>>,
+    /// Wallets for which a hold of this batch began to wait: later ones wait behind it.
+    poor: HashSet<AccountId>,
 }
 
 impl<'a> Batch<'a> {
@@ -68,6 +78,7 @@ impl<'a> Batch<'a> {
             accounts: HashMap::new(),
             jobs: HashMap::new(),
             slices: HashMap::new(),
+            poor: HashSet::new(),
         }
     }
 
@@ -82,10 +93,16 @@ impl<'a> Batch<'a> {
         }
         let answer = match &boundary.then {
             Then::Nothing => Answer::Done,
-            Then::Begin(_) => match self.begin(boundary, queued)? {
-                Begun::Answered(answer) => answer,
-                Begun::Waits(_) => return Ok(Applied::Waits(charged)),
-            },
+            Then::Begin(_) => {
+                let behind = (queued || self.poor.contains(&boundary.account)).then_some(Obstacle::Wallet);
+                match self.begin(boundary, behind)? {
+                    Begun::Answered(answer) => answer,
+                    Begun::Waits(_) => {
+                        self.poor.insert(boundary.account);
+                        return Ok(Applied::Waits(charged));
+                    }
+                }
+            }
             Then::Submitted(n, handle) => {
                 attempts::set_handle(self.transaction, boundary.lead, *n, handle)?;
                 Answer::Done
@@ -98,25 +115,17 @@ impl<'a> Batch<'a> {
         Ok(Applied::Answered(Committed { charged, answer }))
     }
 
-    /// Decides the boundary's begin; `behind` makes it wait for whoever waits before it.
-    pub(super) fn begin(&mut self, boundary: &Boundary, behind: bool) -> Result<Begun, LedgerError> {
+    /// Decides the boundary's begin; `behind` says what those wait for who stand before it.
+    pub(super) fn begin(&mut self, boundary: &Boundary, behind: Option<Obstacle>) -> Result<Begun, LedgerError> {
         let Then::Begin(begin) = &boundary.then else { return Ok(Begun::Answered(Answer::Done)) };
         if self.epoch(boundary.lead)? != boundary.lead.epoch {
             return Ok(Begun::Answered(Answer::Fenced));
         }
+        if let Some(first) = self.first_answer(boundary, begin)? {
+            return Ok(Begun::Answered(first));
+        }
         if self.job(boundary.lead.job)?.row.state == JobState::Cancelled {
             return Ok(Begun::Answered(Answer::Cancelled));
-        }
-        if let Some(hold) = rows::find_hold(self.transaction, boundary.lead, begin.n)? {
-            let same = hold.account == boundary.account
-                && hold.fingerprint == begin.fingerprint
-                && hold.step == begin.step.to_string();
-            return match hold.state {
-                HoldState::Open if same => Ok(Begun::Answered(Answer::Granted)),
-                HoldState::Open | HoldState::Settled | HoldState::Voided | HoldState::Expired => {
-                    Err(LedgerError::Conflict { what: format!("the hold of attempt {}", begin.n) })
-                }
-            };
         }
         if let Some(end) = attempts::find_reusable(self.transaction, begin)? {
             self.record_unmade(boundary.lead, begin, &end)?;
@@ -125,13 +134,37 @@ impl<'a> Batch<'a> {
         self.decide(boundary, begin, behind)
     }
 
-    fn decide(&mut self, boundary: &Boundary, begin: &Begin, behind: bool) -> Result<Begun, LedgerError> {
+    /// What the same begin was answered before, if it was: asked again, it gets its first answer.
+    fn first_answer(&self, boundary: &Boundary, begin: &Begin) -> Result<Option<Answer>, LedgerError> {
+        let Some(known) = attempts::find_known(self.transaction, boundary.lead, begin.n)? else { return Ok(None) };
+        let same = known.step == begin.step
+            && known.fingerprint == begin.fingerprint
+            && known.account.is_none_or(|account| account == boundary.account);
+        match known.state {
+            KnownState::Open if same => Ok(Some(Answer::Granted)),
+            KnownState::Unmade(end) if same && end.source == AnswerSource::Cached => Ok(Some(Answer::Cached(end))),
+            KnownState::Unmade(end) if same => Ok(Some(Answer::Refused(end.outcome))),
+            KnownState::Open | KnownState::Unmade(_) | KnownState::Made => {
+                Err(LedgerError::Conflict { what: format!("the id of attempt {}", begin.n) })
+            }
+        }
+    }
+
+    fn decide(&mut self, boundary: &Boundary, begin: &Begin, behind: Option<Obstacle>) -> Result<Begun, LedgerError> {
         let wallet = self.account(boundary.account)?.row;
         let job = self.job(boundary.lead.job)?.row.money;
-        let lead = self.lead_money(boundary.lead, begin.n, boundary.lead_cap)?;
+        // A lead's first attempt has spent nothing yet.
+        let lead = if begin.n == AttemptNo::FIRST {
+            LeadMoney { cap: boundary.lead_cap, spent: Usd::ZERO, held: Usd::ZERO }
+        } else {
+            self.lead_money(boundary)?
+        };
         let binds_money = begin.price.is_positive();
-        match decide_hold(begin.price, wallet, job, lead) {
-            Decision::Grant if behind && binds_money => Ok(Begun::Waits(Obstacle::Wallet)),
+        let decision = decide_hold(begin.price, wallet, job, lead);
+        if let (Decision::Grant, Some(obstacle), true) = (decision, behind, binds_money) {
+            return Ok(Begun::Waits(obstacle));
+        }
+        match decision {
             Decision::Wait(obstacle) => Ok(Begun::Waits(obstacle)),
             Decision::Refuse(outcome) => {
                 self.record_unmade(boundary.lead, begin, &AttemptEnd::not_asked(outcome))?;
@@ -190,10 +223,21 @@ impl<'a> Batch<'a> {
             HoldState::Open => hold.amount,
             HoldState::Expired => Usd::ZERO,
         };
+        if ended.attempt.key_source == KeySource::Own && ended.owed.is_positive() {
+            return Err(LedgerError::Corrupt(format!(
+                "attempt {} owes money for the customer's own key",
+                ended.attempt.n
+            )));
+        }
         let wallet = self.account(hold.account)?.row;
         let job_money = self.job(lead.job)?.row.money;
-        let lead_money = self.lead_money(lead, ended.attempt.n, boundary.lead_cap)?;
-        let settlement = settle(ended.owed, still_held, wallet, job_money, lead_money);
+        let already_charged = hold.state == HoldState::Expired && rows::is_charged(self.transaction, lead, &hold)?;
+        let settlement = if already_charged {
+            // A later attempt has been paid for the same step: this answer is the house's loss.
+            Settlement { charged: Usd::ZERO, released: Usd::ZERO, lost: ended.owed }
+        } else {
+            settle(ended.owed, still_held, wallet, job_money, self.lead_money(boundary)?)
+        };
         self.book(hold.account, lead, ended.attempt.n, settlement.charged, settlement.released)?;
         rows::end_hold(self.transaction, lead, ended.attempt.n, &settlement)?;
         attempts::end_attempt(self.transaction, lead, ended, end, settlement.charged, self.now_ms)?;
@@ -286,11 +330,14 @@ impl<'a> Batch<'a> {
         Ok(self.slice(lead)?.row.epoch)
     }
 
-    /// A lead's first attempt has spent nothing; without a cap nobody asks.
-    fn lead_money(&self, lead: LeadKey, n: AttemptNo, cap: Option<Usd>) -> Result<LeadMoney, LedgerError> {
-        let spent =
-            if cap.is_none() || n == AttemptNo::FIRST { Usd::ZERO } else { rows::lead_spent(self.transaction, lead)? };
-        Ok(LeadMoney { cap, spent })
+    /// Without a cap nobody asks what the lead has spent.
+    fn lead_money(&self, boundary: &Boundary) -> Result<LeadMoney, LedgerError> {
+        let cap = boundary.lead_cap;
+        let (spent, held) = match cap {
+            None => (Usd::ZERO, Usd::ZERO),
+            Some(_) => rows::lead_spent_and_held(self.transaction, boundary.lead)?,
+        };
+        Ok(LeadMoney { cap, spent, held })
     }
 }
 

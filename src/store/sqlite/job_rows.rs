@@ -2,12 +2,19 @@
 
 use crate::clock;
 use crate::domain::Address;
+use crate::domain::ConfigVersion;
 use crate::domain::Ending;
 use crate::domain::Fingerprint;
+use crate::domain::JobId;
 use crate::domain::Lead;
+use crate::domain::LeadId;
+use crate::domain::ProviderName;
 use crate::domain::Reason;
+use crate::domain::Run;
 use crate::domain::Status;
-use crate::domain::{ConfigVersion, JobId, LeadId, ProviderName, Run, Usd, WaterfallName, WorkspaceId};
+use crate::domain::Usd;
+use crate::domain::WaterfallName;
+use crate::domain::WorkspaceId;
 use crate::jobs::Claim;
 use crate::jobs::JobState;
 use crate::jobs::LeadResult;
@@ -170,7 +177,8 @@ pub(super) fn claim_slice(connection: &Connection, job: JobKey, slice: SliceNo) 
     let Some((run, state, slice_size)) = job_row else { return Ok(None) };
     let first = slice.0.saturating_mul(slice_size).saturating_add(1);
     let last = first.saturating_add(slice_size.saturating_sub(1));
-    let sql = "SELECT n, lead_id, fields, copies FROM leads WHERE job = ?1 AND n BETWEEN ?2 AND ?3 AND ended = 0";
+    let sql =
+        "SELECT n, lead_id, fields, copies FROM leads WHERE job = ?1 AND n BETWEEN ?2 AND ?3 AND ended = 0 ORDER BY n";
     let mut leads = all(connection, sql, (job.0, first, last), |row| {
         let fields: String = row.get(2)?;
         Ok(LeadWork {
@@ -242,7 +250,7 @@ pub(super) fn results(
     limit: u32,
 ) -> Result<Vec<LeadResult>, LedgerError> {
     let sql = "SELECT l.n, l.lead_id, o.status, o.reason, o.address, o.verdict, o.found_by, o.verified_by, \
-                 coalesce(t.cost, 0), coalesce(t.called, 0) \
+                 coalesce(t.cost, 0), coalesce(t.called, 0), o.run, l.copy_of \
                FROM leads l JOIN leads o ON o.job = l.job AND o.n = coalesce(l.copy_of, l.n) \
                LEFT JOIN (SELECT lead, sum(cost) AS cost, sum(source = 'called') AS called FROM attempts \
                           WHERE job = ?1 AND lead > ?2 AND lead <= ?2 + ?3 GROUP BY lead) t ON t.lead = l.n \
@@ -254,6 +262,8 @@ pub(super) fn results(
             ending: ending(row)?,
             cost: usd(row, 8)?,
             called: row.get(9)?,
+            run: Run::new(row.get(10)?),
+            copy_of: row.get::<_, Option<u32>>(11)?.map(LeadNo),
         })
     })
 }

@@ -84,7 +84,7 @@ impl Jobs for SqliteStore {
 
     fn raise_cap(&self, job: JobKey, cap: Usd) -> Later<'_, bool> {
         Box::pin(self.write(move |connection| {
-            let sql = "UPDATE jobs SET max_spend = ?2 WHERE id = ?1 AND (max_spend IS NULL OR max_spend <= ?2)";
+            let sql = "UPDATE jobs SET max_spend = ?2 WHERE id = ?1 AND max_spend <= ?2";
             transact(connection, |transaction| Ok(execute(transaction, sql, (job.0, cap.nanos()))? > 0))
         }))
     }

@@ -1,9 +1,10 @@
 //! The ledger's trait over SQLite.
 
 use crate::clock;
+use crate::domain::JobId;
+use crate::domain::LeadId;
 use crate::domain::Usd;
 use crate::domain::WorkspaceId;
-use crate::domain::{JobId, LeadId};
 use crate::ledger::AccountId;
 use crate::ledger::Audit;
 use crate::ledger::Balance;

@@ -217,11 +217,19 @@ pub(super) fn end_hold(
     execute(connection, sql, (lead.job.0, lead.lead.0, n.get(), state.as_str(), charged, lost)).map(drop)
 }
 
-/// What the lead has been charged in this job.
-pub(super) fn lead_spent(connection: &Connection, lead: LeadKey) -> Result<Usd, LedgerError> {
-    let sql = "SELECT coalesce(sum(charged), 0) FROM holds WHERE job = ?1 AND lead = ?2";
-    let spent = find(connection, sql, (lead.job.0, lead.lead.0), |row| usd(row, 0))?;
-    spent.ok_or_else(|| missing("a sum"))
+/// What the lead has been charged in this job, and what its open holds bind.
+pub(super) fn lead_spent_and_held(connection: &Connection, lead: LeadKey) -> Result<(Usd, Usd), LedgerError> {
+    let sql = "SELECT coalesce(sum(charged), 0), coalesce(sum(amount) FILTER (WHERE state = 'open'), 0) FROM holds \
+               WHERE job = ?1 AND lead = ?2";
+    let sums = find(connection, sql, (lead.job.0, lead.lead.0), |row| Ok((usd(row, 0)?, usd(row, 1)?)))?;
+    sums.ok_or_else(|| missing("a sum"))
+}
+
+/// Has any attempt of the lead been charged for the step of this hold?
+pub(super) fn is_charged(connection: &Connection, lead: LeadKey, hold: &HoldRow) -> Result<bool, LedgerError> {
+    let sql = "SELECT 1 FROM holds WHERE job = ?1 AND lead = ?2 AND step = ?3 AND fingerprint = ?4 AND charged > 0";
+    let what = (lead.job.0, lead.lead.0, &hold.step, hold.fingerprint.as_bytes());
+    Ok(find(connection, sql, what, |_| Ok(()))?.is_some())
 }
 
 pub(super) fn insert_settle(

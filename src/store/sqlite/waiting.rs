@@ -59,25 +59,31 @@ impl Waiting {
                     }
                 }
             }
-            Err(error) => {
-                if let Some((_, responder)) = self.queue.pop_front() {
+            // The guilty one hears of it; when the store itself fails, everybody goes on waiting.
+            Err((_, error)) if error.is_transient() => {}
+            Err((place, error)) => {
+                if let Some((_, responder)) = self.queue.remove(place) {
                     responder.answer(Err(error));
                 }
             }
         }
     }
 
-    fn decide(&self, connection: &mut Connection) -> Result<Vec<Option<Answer>>, LedgerError> {
-        let transaction = connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(|error| store_error(&error))?;
+    /// Answers in order of the queue; `None` goes on waiting. An error comes with its place.
+    fn decide(&self, connection: &mut Connection) -> Result<Vec<Option<Answer>>, (usize, LedgerError)> {
+        let store_failed = |error: rusqlite::Error| (0, store_error(&error));
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(store_failed)?;
         let mut batch = Batch::new(&transaction);
         let mut poor_wallets: HashSet<AccountId> = HashSet::new();
         let mut capped_jobs: HashSet<JobKey> = HashSet::new();
         let mut decided = Vec::with_capacity(self.queue.len());
-        for (boundary, _) in &self.queue {
-            let behind = poor_wallets.contains(&boundary.account) || capped_jobs.contains(&boundary.lead.job);
-            decided.push(match batch.begin(boundary, behind)? {
+        for (place, (boundary, _)) in self.queue.iter().enumerate() {
+            let behind = if poor_wallets.contains(&boundary.account) {
+                Some(Obstacle::Wallet)
+            } else {
+                capped_jobs.contains(&boundary.lead.job).then_some(Obstacle::JobCap)
+            };
+            decided.push(match batch.begin(boundary, behind).map_err(|error| (place, error))? {
                 Begun::Answered(answer) => Some(answer),
                 Begun::Waits(Obstacle::Wallet) => {
                     poor_wallets.insert(boundary.account);
@@ -89,11 +95,10 @@ impl Waiting {
                 }
             });
         }
-        if decided.iter().all(Option::is_none) {
-            return Ok(decided);
+        if decided.iter().any(Option::is_some) {
+            batch.flush().map_err(|error| (0, error))?;
+            transaction.commit().map_err(store_failed)?;
         }
-        batch.flush()?;
-        transaction.commit().map_err(|error| store_error(&error))?;
         Ok(decided)
     }
 }

@@ -42,7 +42,7 @@ pub(crate) async fn race(stores: &[Arc<dyn Store>], leads: u32) {
 async fn pay_for(lab: Lab, job: Arc<Job>, lead: u32) -> Usd {
     match lab.finally(job.begin(call(lead, 1))).await.as_str() {
         "granted" => {
-            let owed = if lead % 5 == 0 { "0" } else { "3" };
+            let owed = if lead.is_multiple_of(5) { "0" } else { "3" };
             lab.commit(job.end(call(lead, 1), owed)).await.unwrap().charged[0]
         }
         "refused unaffordable" => Usd::ZERO,
