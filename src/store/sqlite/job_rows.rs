@@ -92,14 +92,10 @@ pub(super) fn insert_leads(
     leads: &[NewLead],
 ) -> Result<Result<(), LeadId>, LedgerError> {
     let insert = "INSERT INTO leads (job, n, lead_id, fields, fingerprint, copy_of, ended, status, reason) \
-                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (job, lead_id) DO NOTHING";
     for new in leads {
-        let known = "SELECT n, lead_id FROM leads WHERE job = ?1 AND (n = ?2 OR lead_id = ?3)";
-        let read = |row: &Row<'_>| Ok((LeadNo(row.get(0)?), row.get::<_, String>(1)?));
-        match find(connection, known, (job.0, new.n.0, new.id.as_str()), read)? {
-            Some((n, _)) if n == new.n => continue,
-            Some(_) => return Ok(Err(new.id.clone())),
-            None => {}
+        if find(connection, "SELECT 1 FROM leads WHERE job = ?1 AND n = ?2", (job.0, new.n.0), |_| Ok(()))?.is_some() {
+            continue;
         }
         let unusable = new.lead.is_none();
         let lead = new.lead.clone().unwrap_or_default();
@@ -114,13 +110,16 @@ pub(super) fn insert_leads(
         let ended = unusable || original.is_some();
         let values =
             (job.0, new.n.0, new.id.as_str(), fields_of(&lead), alike.as_bytes(), original, ended, status, reason);
-        execute(connection, insert, values)?;
+        if execute(connection, insert, values)? == 0 {
+            return Ok(Err(new.id.clone()));
+        }
     }
     Ok(Ok(()))
 }
 
 fn find_original(connection: &Connection, job: JobKey, alike: Fingerprint) -> Result<Option<u32>, LedgerError> {
-    let sql = "SELECT n FROM leads WHERE job = ?1 AND fingerprint = ?2 AND copy_of IS NULL";
+    // Without the word the planner walks the whole job.
+    let sql = "SELECT n FROM leads INDEXED BY leads_alike WHERE job = ?1 AND fingerprint = ?2 AND copy_of IS NULL";
     find(connection, sql, (job.0, alike.as_bytes()), |row| row.get(0))
 }
 
