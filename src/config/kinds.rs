@@ -1,7 +1,7 @@
 //! What is usual for each kind of provider: the defaults of its table.
 //!
 //! Addresses and limits are those of the providers' own pages; `weir.toml` names the pages.
-//! Prices and keys have no default: money is never assumed.
+//! Prices, keys and rates have no default: money is never assumed, and a rate that is left out is none.
 
 use std::time::Duration;
 
@@ -20,7 +20,6 @@ pub(super) struct Kind {
     pub(super) name: &'static str,
     pub(super) base_url: &'static str,
     pub(super) billing: Billing,
-    pub(super) requests_per_second: Option<u32>,
     pub(super) reads_per_minute: Option<u32>,
     pub(super) poll_deadline: Option<Duration>,
     pub(super) max_in_flight: u32,
@@ -29,8 +28,8 @@ pub(super) struct Kind {
 
 /// Every kind this program knows.
 pub(super) static KINDS: &[Kind] = &[
-    Kind { name: "leadmagic", base_url: "https://api.leadmagic.io", requests_per_second: Some(80), ..USUAL },
-    Kind { name: "prospeo", base_url: "https://api.prospeo.io", requests_per_second: Some(5), ..USUAL },
+    Kind { name: "leadmagic", base_url: "https://api.leadmagic.io", ..USUAL },
+    Kind { name: "prospeo", base_url: "https://api.prospeo.io", ..USUAL },
     Kind {
         name: "findymail",
         base_url: "https://app.findymail.com",
@@ -41,33 +40,15 @@ pub(super) static KINDS: &[Kind] = &[
     Kind {
         name: "icypeas",
         base_url: "https://app.icypeas.com/api",
-        requests_per_second: Some(10),
         reads_per_minute: Some(30),
         poll_deadline: Some(Duration::from_secs(120)),
         ..USUAL
     },
-    Kind { name: "zerobounce", base_url: "https://api.zerobounce.net/v2", requests_per_second: Some(100), ..USUAL },
-    Kind {
-        name: "millionverifier",
-        base_url: "https://api.millionverifier.com/api/v3",
-        requests_per_second: Some(100),
-        ..USUAL
-    },
-    Kind { name: "firecrawl", base_url: "https://api.firecrawl.dev/v2", requests_per_second: Some(8), ..USUAL },
-    Kind {
-        name: "openai",
-        base_url: "https://api.openai.com/v1",
-        billing: Billing::Tokens,
-        requests_per_second: Some(50),
-        ..USUAL
-    },
-    Kind {
-        name: "anthropic",
-        base_url: "https://api.anthropic.com",
-        billing: Billing::Tokens,
-        requests_per_second: Some(50),
-        ..USUAL
-    },
+    Kind { name: "zerobounce", base_url: "https://api.zerobounce.net/v2", ..USUAL },
+    Kind { name: "millionverifier", base_url: "https://api.millionverifier.com/api/v3", ..USUAL },
+    Kind { name: "firecrawl", base_url: "https://api.firecrawl.dev/v2", ..USUAL },
+    Kind { name: "openai", base_url: "https://api.openai.com/v1", billing: Billing::Tokens, ..USUAL },
+    Kind { name: "anthropic", base_url: "https://api.anthropic.com", billing: Billing::Tokens, ..USUAL },
 ];
 
 /// What the kinds have in common; stands for a kind that is a mistake.
@@ -75,7 +56,6 @@ pub(super) const USUAL: Kind = Kind {
     name: "",
     base_url: "",
     billing: Billing::Credits,
-    requests_per_second: None,
     reads_per_minute: None,
     poll_deadline: None,
     max_in_flight: 50,

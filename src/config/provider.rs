@@ -78,7 +78,7 @@ impl ProviderSettings {
             house_key_source: house_key.as_ref().map(|secret| secret.reference.to_string()),
             house_key: house_key.and_then(|secret| secret.value),
             credit_price,
-            requests_per_second: table.maybe_within("requests_per_second", usual.requests_per_second, 1..=1_000_000),
+            requests_per_second: table.maybe_within("requests_per_second", None, 1..=1_000_000),
             reads_per_minute: table.maybe_within("reads_per_minute", usual.reads_per_minute, 1..=1_000_000),
             poll_deadline: table.maybe_within("poll_deadline", usual.poll_deadline, millis(100)..=millis(3_600_000)),
             max_in_flight: table.within("max_in_flight", usual.max_in_flight, 1..=10_000),

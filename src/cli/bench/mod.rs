@@ -1,17 +1,25 @@
-//! `weir bench`: the project's benchmarks, each beside its floor.
+//! `weir bench`: what the program does on this machine, each figure beside its floor.
+//!
+//! Knows how a figure is taken (a warm-up, a window, runs in turn with the floor, medians), and the
+//! floors themselves: `floor_wallet` and `floor_http`, the least programs for the same work, each a
+//! file that says what it leaves out.
+//! Invariant: a run counts only if its money adds up to the nano-dollar; otherwise there is no figure,
+//! and exit 1. The floors share nothing with the rooms they are compared with: no store, no HTTP room.
 
-use crate::cli::Exit;
-use crate::cli::Globals;
+mod books;
+mod chain;
+mod command;
+mod enrich;
+mod floor_http;
+mod floor_wallet;
+mod ledger;
+mod load;
+mod measure;
+mod process;
+mod sandbox_process;
+mod scratch;
+mod visit;
+mod wallets;
 
-/// What `weir bench` takes.
-#[derive(clap::Args, Debug)]
-pub struct Args {}
-
-/// Runs a benchmark.
-///
-/// # Errors
-/// When it cannot be run.
-#[expect(clippy::unused_async, reason = "every command is run alike")]
-pub async fn run(_args: Args, _globals: &Globals) -> anyhow::Result<Exit> {
-    Ok(Exit::Done)
-}
+pub use command::Args;
+pub use command::run;

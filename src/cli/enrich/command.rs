@@ -39,6 +39,8 @@ use crate::worker::Tasks;
 use anyhow::Result;
 use std::path::Path;
 use std::sync::Arc;
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
 
 /// What `--sandbox` grants when no budget is given.
 const SANDBOX_BUDGET: Usd = Usd::from_nanos(10_000_000_000);
@@ -193,10 +195,13 @@ async fn work(engine: Arc<Engine>, job: &StoredJob, config: &Config) -> Result<E
     Ok(Exit::Done)
 }
 
+/// Until Ctrl-C, or a polite request to end. A system that cannot tell of them stops us by itself.
 async fn interrupted() {
-    // A system that cannot tell of Ctrl-C stops the process by itself.
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    let Ok(mut interrupt) = signal(SignalKind::interrupt()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
     }
 }
 
