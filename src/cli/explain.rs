@@ -64,7 +64,8 @@ pub async fn run(args: Args, globals: &Globals) -> Result<Exit> {
     let store = globals.open_store(&config)?;
     let job = find_job(&*store, &args.job).await?;
     let result = find_result(&*store, &job, &args.lead).await?;
-    let trail = store.trail(job.key, result.n).await?;
+    // A copy was not worked itself: its story is the original's.
+    let trail = store.trail(job.key, result.copy_of.unwrap_or(result.n)).await?;
     let untried = find_untried(&config.live, globals.nature(), &job, &trail, result.ending.as_ref());
     let story = Story { job, result, trail, untried };
     if globals.json {
@@ -131,6 +132,9 @@ impl Story {
     fn print(&self) -> Result<()> {
         let Self { job, result, trail, untried } = self;
         output::line(format!("lead {} of job {}, waterfall {}", result.id, job.id, job.waterfall))?;
+        if let Some(LeadNo(original)) = result.copy_of {
+            output::line(format!("the same lead stands in row {original} and was worked there, at no cost here"))?;
+        }
         if !trail.is_empty() {
             let header = ["run", "step", "address", "key", "outcome", "cached", "cost USD", "ms", "began", "config"];
             output::table(header, trail.iter().map(attempt_row))?;
@@ -146,20 +150,21 @@ impl Story {
         let Self { job, result, trail, untried } = self;
         let ending = result.ending.as_ref();
         json!({
-            "job_id": job.id.as_str(),
-            "workspace_id": job.workspace.as_str(),
-            "lead_id": result.id.as_str(),
-            "waterfall": job.waterfall.as_str(),
-            "status": ending.map(|ending| ending.status.as_str()),
-            "reason": ending.map(|ending| ending.reason.as_str()),
-            "email": ending.and_then(|ending| ending.address.as_ref()).map(Address::as_str),
-            "verdict": ending.and_then(|ending| ending.verdict).map(Verdict::as_str),
-            "found_by": ending.and_then(|ending| ending.found_by.as_ref()).map(ProviderName::as_str),
-            "verified_by": ending.and_then(|ending| ending.verified_by.as_ref()).map(ProviderName::as_str),
-            "cost": result.cost.to_string(),
-            "trail": trail.iter().map(attempt_json).collect::<Vec<_>>(),
-            "not_tried": untried.iter().map(Untried::to_json).collect::<Vec<_>>(),
-        })
+                   "job_id": job.id.as_str(),
+                   "workspace_id": job.workspace.as_str(),
+                   "lead_id": result.id.as_str(),
+        "waterfall": job.waterfall.as_str(),
+                   "copy_of_row": result.copy_of.map(|LeadNo(original)| original),
+                   "status": ending.map(|ending| ending.status.as_str()),
+                   "reason": ending.map(|ending| ending.reason.as_str()),
+                   "email": ending.and_then(|ending| ending.address.as_ref()).map(Address::as_str),
+                   "verdict": ending.and_then(|ending| ending.verdict).map(Verdict::as_str),
+                   "found_by": ending.and_then(|ending| ending.found_by.as_ref()).map(ProviderName::as_str),
+                   "verified_by": ending.and_then(|ending| ending.verified_by.as_ref()).map(ProviderName::as_str),
+                   "cost": result.cost.to_string(),
+                   "trail": trail.iter().map(attempt_json).collect::<Vec<_>>(),
+                   "not_tried": untried.iter().map(Untried::to_json).collect::<Vec<_>>(),
+               })
     }
 }
 

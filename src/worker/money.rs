@@ -1,4 +1,7 @@
 //! Which wallets have leads waiting for money: their workspaces start no new lead meanwhile.
+//!
+//! Unless all that were started wait: then the money they wait for is bound by attempts that an
+//! earlier owner left begun, and only starting more leads comes to those.
 
 use crate::ledger::AccountId;
 use std::collections::HashMap;
@@ -15,7 +18,7 @@ pub(super) struct MoneyQueues(Arc<Queues>);
 #[derive(Default)]
 struct Queues {
     waiting: Mutex<HashMap<AccountId, usize>>,
-    fewer: Notify,
+    changed: Notify,
 }
 
 /// One lead that waits, until dropped.
@@ -30,16 +33,18 @@ impl MoneyQueues {
         let count = waiting.entry(account).or_default();
         *count = count.saturating_add(1);
         drop(waiting);
+        self.0.changed.notify_one();
         WaitsForMoney { queues: self.clone(), account }
     }
 
-    pub(super) fn has(&self, account: AccountId) -> bool {
-        self.lock().contains_key(&account)
+    /// Do some, but not all, of the wallet's `started` leads wait?
+    pub(super) fn holds_back(&self, account: AccountId, started: usize) -> bool {
+        self.lock().get(&account).is_some_and(|waiting| *waiting < started)
     }
 
-    /// Until some wallet has one waiting lead fewer.
-    pub(super) async fn fewer(&self) {
-        self.0.fewer.notified().await;
+    /// Until some wallet has one waiting lead more or fewer.
+    pub(super) async fn changed(&self) {
+        self.0.changed.notified().await;
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<AccountId, usize>> {
@@ -57,6 +62,6 @@ impl Drop for WaitsForMoney {
             }
         }
         drop(waiting);
-        self.queues.0.fewer.notify_one();
+        self.queues.0.changed.notify_one();
     }
 }

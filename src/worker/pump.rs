@@ -3,6 +3,7 @@
 use crate::domain::Run;
 use crate::jobs::JobState;
 use crate::jobs::LeadWork;
+use crate::ledger::AccountId;
 use crate::ledger::Epoch;
 use crate::ledger::JobKey;
 use crate::ledger::LeadKey;
@@ -15,6 +16,7 @@ use crate::worker::engine::Engine;
 use crate::worker::lead::LeadAtWork;
 use crate::worker::lead::LeadEnd;
 use crate::worker::routes::JobWork;
+use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -56,7 +58,8 @@ struct OpenSlice {
 /// # Errors
 /// When the store cannot be used any more: nothing is called after that.
 pub async fn work(engine: Arc<Engine>, queue: Arc<dyn Queue>) -> Result<(), WorkError> {
-    let mut pump = Pump { engine, queue, turns: VecDeque::new(), held: 0, running: JoinSet::new() };
+    let mut pump =
+        Pump { engine, queue, turns: VecDeque::new(), held: 0, started: HashMap::new(), running: JoinSet::new() };
     let result = pump.run().await;
     if result.is_err() {
         pump.engine.tasks.stop();
@@ -74,6 +77,8 @@ struct Pump {
     turns: VecDeque<(JobKey, VecDeque<OpenSlice>)>,
     /// Slices received and not settled.
     held: usize,
+    /// Leads at work, parked ones included, by the wallet that pays.
+    started: HashMap<AccountId, usize>,
     running: JoinSet<Ended>,
 }
 
@@ -93,7 +98,7 @@ impl Pump {
                 () = engine.tasks.stopping() => {}
                 Some(ended) = self.running.join_next() => self.settle(ended?)?,
                 () = engine.active.below(limit), if startable => self.start_next(),
-                () = engine.money.fewer(), if !startable && !self.turns.is_empty() => {}
+                () = engine.money.changed(), if !startable && !self.turns.is_empty() => {}
                 message = queue.receive(), if more_to_come && self.held < engine.settings.prefetch => match message {
                     Some(message) => self.open(message).await?,
                     None => more_to_come = false,
@@ -142,11 +147,14 @@ impl Pump {
         Ok(())
     }
 
-    /// Whose turn is it among the jobs whose wallet has nobody waiting for money?
+    /// Whose turn is it among the jobs whose wallet nobody waits for?
     fn bring_startable_forward(&mut self) -> bool {
         for _ in 0..self.turns.len() {
             let waits = |slices: &VecDeque<OpenSlice>| {
-                slices.front().is_some_and(|open| self.engine.money.has(open.slice.work.job.account))
+                slices.front().is_some_and(|open| {
+                    let account = open.slice.work.job.account;
+                    self.engine.money.holds_back(account, self.started.get(&account).copied().unwrap_or_default())
+                })
             };
             match self.turns.front() {
                 Some((_, slices)) if waits(slices) => self.turns.rotate_left(1),
@@ -162,6 +170,8 @@ impl Pump {
         let Some((job, mut slices)) = self.turns.pop_front() else { return };
         if let Some(mut open) = slices.pop_front() {
             if let Some(lead) = open.waiting.next() {
+                let started = self.started.entry(open.slice.work.job.account).or_default();
+                *started = started.saturating_add(1);
                 let task = work_lead(Arc::clone(&self.engine), Arc::clone(&open.slice), lead);
                 self.running.spawn(task);
             }
@@ -186,6 +196,9 @@ impl Pump {
     }
 
     fn settle(&mut self, (slice, end): Ended) -> Result<(), WorkError> {
+        if let Some(started) = self.started.get_mut(&slice.work.job.account) {
+            *started = started.saturating_sub(1);
+        }
         let end = end?;
         if end == LeadEnd::LeftOff {
             slice.left_off.store(true, Ordering::Relaxed);
