@@ -17,8 +17,10 @@ use weir::store::SqliteStore;
 use weir::store::Store;
 
 /// A copy of the one charged hold, under an id of its own.
-const SECOND_CHARGE: &str = "INSERT INTO holds SELECT job, lead, 9, account, step, fingerprint, amount, state, \
-                             charged, lost, expires_at FROM holds WHERE charged > 0";
+const SECOND_CHARGE: &str = "INSERT INTO attempts (job, lead, n, run, step, fingerprint, key_source, config, \
+                             began_at, account, hold, charged, outcome) \
+                             SELECT job, lead, 9, run, step, fingerprint, key_source, config, began_at, account, hold, \
+                             charged, outcome FROM attempts WHERE charged > 0";
 
 fn open(path: &Path) -> Arc<dyn Store> {
     Arc::new(SqliteStore::open(path, Nature::Sandbox).unwrap())
@@ -70,25 +72,22 @@ async fn what_was_committed_is_there_when_it_is_opened_again() {
 
 #[tokio::test]
 async fn the_audit_finds_every_damage() {
-    let not_open = "an ended hold whose attempt awaits its answer";
-    let not_booked = "the settlements of job, against its charged holds, list:";
-    let charged_twice = format!("DROP INDEX holds_charged_once; {SECOND_CHARGE}");
+    let not_open = "an attempt whose hold is open and its answer known, or the reverse, of job list:";
+    let not_booked = "the settlements of job, against what its attempts were charged, list:";
+    let charged_twice = format!("DROP INDEX attempts_charged_once; {SECOND_CHARGE}");
     for (damage, found) in [
         ("UPDATE accounts SET balance = balance + 1", "the balance of wallet acme: recorded 7.000000001,"),
         ("UPDATE accounts SET held = held - 1", "the held amount of wallet acme: recorded 2.999999999,"),
         ("UPDATE jobs SET spent = spent + 1", "what job has spent list: recorded 3.000000001,"),
         ("UPDATE jobs SET held = held + 1", "what job holds list: recorded 3.000000001,"),
-        (
-            "UPDATE attempts SET cost = 2 WHERE lead = 1",
-            "what the attempts of job cost, against its charged holds, list:",
-        ),
-        ("UPDATE holds SET charged = 2 WHERE lead = 1", not_booked),
+        ("UPDATE attempts SET charged = 2 WHERE lead = 1", "a settlement that is not what its attempt was charged"),
+        ("UPDATE attempts SET charged = 2 WHERE lead = 1", not_booked),
         ("DROP TRIGGER entries_stay; DELETE FROM entries WHERE kind = 'settle'", not_booked),
         (
             "DROP TRIGGER entries_keep; UPDATE entries SET balance = 6 WHERE seq = 2",
             "the balance after entry 2 of wallet",
         ),
-        ("UPDATE holds SET state = 'open' WHERE lead = 1", not_open),
+        ("UPDATE attempts SET hold = 'open' WHERE lead = 1", not_open),
         ("UPDATE attempts SET outcome = NULL WHERE lead = 1", not_open),
         (charged_twice.as_str(), "a step charged more than once, of job list:"),
     ] {
@@ -110,7 +109,7 @@ async fn the_database_itself_refuses() {
         ("UPDATE accounts SET balance = held - 1", "CHECK constraint failed"),
         ("UPDATE accounts SET held = balance + 1", "CHECK constraint failed"),
         ("UPDATE accounts SET held = -1", "CHECK constraint failed"),
-        ("UPDATE holds SET charged = -1", "CHECK constraint failed"),
+        ("UPDATE attempts SET charged = -1", "CHECK constraint failed"),
         ("UPDATE entries SET amount = 0", "the ledger is append-only"),
         ("DELETE FROM entries", "the ledger is append-only"),
         (second_top_up, "UNIQUE constraint failed"),

@@ -19,6 +19,7 @@ use crate::ledger::JobKey;
 use crate::ledger::LeadKey;
 use crate::ledger::LeadNo;
 use crate::ledger::LedgerError;
+use crate::ledger::rules::Settlement;
 use crate::store::sqlite::rows::all;
 use crate::store::sqlite::rows::execute;
 use crate::store::sqlite::rows::find;
@@ -28,12 +29,12 @@ use crate::store::sqlite::rows::usd;
 use crate::store::sqlite::rows::word;
 use rusqlite::Connection;
 use rusqlite::Row;
+use std::str::FromStr;
 
 /// An attempt that is in the store already.
 pub(super) struct Known {
     pub(super) step: Step,
     pub(super) fingerprint: Fingerprint,
-    /// The wallet of its hold, if it has one.
     pub(super) account: Option<AccountId>,
     pub(super) state: KnownState,
 }
@@ -48,12 +49,10 @@ pub(super) enum KnownState {
     Made,
 }
 
-/// The attempt of this id with its hold, if there is one.
+/// The attempt of this id, if there is one.
 pub(super) fn find_known(connection: &Connection, lead: LeadKey, n: AttemptNo) -> Result<Option<Known>, LedgerError> {
-    let sql = "SELECT t.n, t.run, t.step, t.about, t.key_source, t.handle, t.outcome, t.detail, t.found, t.claim, \
-               t.source, t.cost, t.duration_ms, t.fingerprint, h.account FROM attempts t \
-               LEFT JOIN holds h ON h.job = t.job AND h.lead = t.lead AND h.n = t.n \
-               WHERE t.job = ?1 AND t.lead = ?2 AND t.n = ?3";
+    let sql = "SELECT n, run, step, about, key_source, handle, outcome, detail, found, claim, source, charged, \
+               duration_ms, fingerprint, account FROM attempts WHERE job = ?1 AND lead = ?2 AND n = ?3";
     find(connection, sql, (lead.job.0, lead.lead.0, n.get()), |row| {
         let Attempt { step, state, .. } = read_attempt(row)?;
         let account = row.get::<_, Option<i64>>(14)?.map(AccountId);
@@ -66,14 +65,75 @@ pub(super) fn find_known(connection: &Connection, lead: LeadKey, n: AttemptNo) -
     })
 }
 
+/// How a hold stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum HoldState {
+    Open,
+    Settled,
+    Voided,
+    Expired,
+}
+
+impl HoldState {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Settled => "settled",
+            Self::Voided => "voided",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+impl FromStr for HoldState {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        [Self::Open, Self::Settled, Self::Voided, Self::Expired]
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or(())
+    }
+}
+
+/// The hold of an attempt.
+pub(super) struct Hold {
+    pub(super) account: AccountId,
+    pub(super) amount: Usd,
+    pub(super) state: HoldState,
+    pub(super) charged: Usd,
+}
+
+/// The hold of the attempt of this id: `None` for no such attempt, `Some(None)` for one without.
+pub(super) fn find_hold(
+    connection: &Connection,
+    lead: LeadKey,
+    n: AttemptNo,
+) -> Result<Option<Option<Hold>>, LedgerError> {
+    let sql = "SELECT account, amount, hold, charged FROM attempts WHERE job = ?1 AND lead = ?2 AND n = ?3";
+    find(connection, sql, (lead.job.0, lead.lead.0, n.get()), |row| {
+        let Some(account) = row.get::<_, Option<i64>>(0)?.map(AccountId) else { return Ok(None) };
+        Ok(Some(Hold { account, amount: usd(row, 1)?, state: word(row, 2)?, charged: usd(row, 3)? }))
+    })
+}
+
+/// Has any attempt of the lead been charged for this question?
+pub(super) fn is_charged(connection: &Connection, lead: LeadKey, asked: Fingerprint) -> Result<bool, LedgerError> {
+    let sql = "SELECT 1 FROM attempts WHERE job = ?1 AND lead = ?2 AND fingerprint = ?3 AND charged > 0";
+    Ok(find(connection, sql, (lead.job.0, lead.lead.0, asked.as_bytes()), |_| Ok(()))?.is_some())
+}
+
+/// Records a begun attempt with its open hold; `false` when the attempt is there already.
 pub(super) fn insert_begun(
     connection: &Connection,
     lead: LeadKey,
+    account: AccountId,
     begin: &Begin,
     now_ms: i64,
-) -> Result<(), LedgerError> {
-    let sql = "INSERT INTO attempts (job, lead, n, run, step, fingerprint, about, key_source, began_at, config) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+) -> Result<bool, LedgerError> {
+    let sql = "INSERT INTO attempts (job, lead, n, run, step, fingerprint, about, key_source, config, began_at, \
+               account, hold, amount, expires_at) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 'open', ?12, ?13) ON CONFLICT DO NOTHING";
     let values = (
         lead.job.0,
         lead.lead.0,
@@ -83,21 +143,24 @@ pub(super) fn insert_begun(
         begin.fingerprint.as_bytes(),
         begin.about.as_ref().map(Address::as_str),
         begin.key_source.as_str(),
-        now_ms,
         begin.config_version.as_str(),
+        now_ms,
+        account.0,
+        begin.price.nanos(),
+        begin.expires_ms,
     );
-    execute(connection, sql, values).map(drop)
+    Ok(execute(connection, sql, values)? > 0)
 }
 
-/// Records an attempt that ended without a hold: nobody was asked, or the answer was known. Recorded
-/// before, it stays as it is.
+/// Records an attempt that ended without a hold: nobody was asked, or the answer was known. `false`
+/// when the attempt is there already; it stays as it is.
 pub(super) fn insert_ended(
     connection: &Connection,
     lead: LeadKey,
     ended: &Ended,
     end: &AttemptEnd,
     now_ms: i64,
-) -> Result<(), LedgerError> {
+) -> Result<bool, LedgerError> {
     let sql = "INSERT OR IGNORE INTO attempts (job, lead, n, run, step, fingerprint, about, key_source, began_at, \
                config, outcome, detail, found, claim, source, ended_at) \
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?9)";
@@ -122,7 +185,7 @@ pub(super) fn insert_ended(
         &end.claim.map(Verdict::as_str),
         &end.source.as_str(),
     ];
-    execute(connection, sql, values).map(drop)
+    Ok(execute(connection, sql, values)? > 0)
 }
 
 pub(super) fn set_handle(
@@ -135,27 +198,33 @@ pub(super) fn set_handle(
     execute(connection, sql, (lead.job.0, lead.lead.0, n.get(), handle)).map(drop)
 }
 
+/// Ends an attempt and its hold.
 pub(super) fn end_attempt(
     connection: &Connection,
     lead: LeadKey,
-    ended: &Ended,
+    n: AttemptNo,
     end: &AttemptEnd,
-    charged: Usd,
+    settlement: &Settlement,
     now_ms: i64,
 ) -> Result<(), LedgerError> {
-    let sql = "UPDATE attempts SET outcome = ?4, detail = ?5, found = ?6, claim = ?7, source = ?8, cost = ?9, \
-               duration_ms = ?10, ended_at = ?11, reusable = ?12 WHERE job = ?1 AND lead = ?2 AND n = ?3";
+    let sql = "UPDATE attempts SET hold = ?4, charged = ?5, lost = ?6, outcome = ?7, detail = ?8, found = ?9, \
+               claim = ?10, source = ?11, duration_ms = ?12, ended_at = ?13, reusable = ?14 \
+               WHERE job = ?1 AND lead = ?2 AND n = ?3";
+    let taken = settlement.charged.is_positive() || settlement.lost.is_positive();
+    let hold = if taken { HoldState::Settled } else { HoldState::Voided };
     let reusable = end.source == AnswerSource::Called && end.outcome.is_cacheable();
     let values = (
         lead.job.0,
         lead.lead.0,
-        ended.attempt.n.get(),
+        n.get(),
+        hold.as_str(),
+        settlement.charged.nanos(),
+        settlement.lost.nanos(),
         end.outcome.as_str(),
         end.outcome.detail(),
         end.found.as_ref().map(Address::as_str),
         end.claim.map(Verdict::as_str),
         end.source.as_str(),
-        charged.nanos(),
         end.duration_ms,
         now_ms,
         reusable,
@@ -175,7 +244,7 @@ pub(super) fn find_reusable(connection: &Connection, begin: &Begin) -> Result<Op
 
 /// All attempts of a lead, oldest first.
 pub(super) fn read_trail(connection: &Connection, job: JobKey, lead: LeadNo) -> Result<Vec<Attempt>, LedgerError> {
-    let sql = "SELECT n, run, step, about, key_source, handle, outcome, detail, found, claim, source, cost, \
+    let sql = "SELECT n, run, step, about, key_source, handle, outcome, detail, found, claim, source, charged, \
                duration_ms FROM attempts WHERE job = ?1 AND lead = ?2 ORDER BY n";
     all(connection, sql, (job.0, lead.0), read_attempt)
 }

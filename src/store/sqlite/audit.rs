@@ -14,50 +14,52 @@ use rusqlite::Connection;
 const RULES: &[(&str, &str)] = &[
     (
         "the balance of wallet",
-        "SELECT a.workspace, a.balance, coalesce((SELECT sum(amount) FROM entries e WHERE e.account = a.id), 0) AS parts \
-         FROM accounts a WHERE (?1 IS NULL OR a.workspace = ?1) AND a.balance <> parts",
+        "SELECT a.workspace, a.balance, coalesce(e.parts, 0) FROM accounts a \
+         LEFT JOIN (SELECT account, sum(amount) AS parts FROM entries GROUP BY account) e ON e.account = a.id \
+         WHERE (?1 IS NULL OR a.workspace = ?1) AND a.balance <> coalesce(e.parts, 0)",
     ),
     (
         "the held amount of wallet",
-        "SELECT a.workspace, a.held, \
-           coalesce((SELECT sum(amount) FROM holds h WHERE h.account = a.id AND h.state = 'open'), 0) AS parts \
-         FROM accounts a WHERE (?1 IS NULL OR a.workspace = ?1) AND a.held <> parts",
+        "SELECT a.workspace, a.held, coalesce(t.parts, 0) FROM accounts a \
+         LEFT JOIN (SELECT account, sum(amount) AS parts FROM attempts WHERE hold = 'open' GROUP BY account) t \
+           ON t.account = a.id \
+         WHERE (?1 IS NULL OR a.workspace = ?1) AND a.held <> coalesce(t.parts, 0)",
     ),
     (
         "what job has spent",
-        "SELECT j.job_id, j.spent, coalesce((SELECT sum(charged) FROM holds h WHERE h.job = j.id), 0) AS parts \
-         FROM jobs j WHERE (?1 IS NULL OR j.workspace = ?1) AND j.spent <> parts",
+        "SELECT j.job_id, j.spent, coalesce(t.parts, 0) FROM jobs j \
+         LEFT JOIN (SELECT job, sum(charged) AS parts FROM attempts GROUP BY job) t ON t.job = j.id \
+         WHERE (?1 IS NULL OR j.workspace = ?1) AND j.spent <> coalesce(t.parts, 0)",
     ),
     (
         "what job holds",
-        "SELECT j.job_id, j.held, \
-           coalesce((SELECT sum(amount) FROM holds h WHERE h.job = j.id AND h.state = 'open'), 0) AS parts \
-         FROM jobs j WHERE (?1 IS NULL OR j.workspace = ?1) AND j.held <> parts",
+        "SELECT j.job_id, j.held, coalesce(t.parts, 0) FROM jobs j \
+         LEFT JOIN (SELECT job, sum(amount) AS parts FROM attempts WHERE hold = 'open' GROUP BY job) t ON t.job = j.id \
+         WHERE (?1 IS NULL OR j.workspace = ?1) AND j.held <> coalesce(t.parts, 0)",
     ),
     (
-        "the settlements of job, against its charged holds,",
-        "SELECT j.job_id, coalesce((SELECT -sum(amount) FROM entries e WHERE e.job = j.id AND e.kind = 'settle'), 0) AS booked, \
-           coalesce((SELECT sum(charged) FROM holds h WHERE h.job = j.id), 0) AS parts \
-         FROM jobs j WHERE (?1 IS NULL OR j.workspace = ?1) AND booked <> parts",
+        "the settlements of job, against what its attempts were charged,",
+        "SELECT j.job_id, coalesce(e.booked, 0), coalesce(t.parts, 0) FROM jobs j \
+         LEFT JOIN (SELECT job, -sum(amount) AS booked FROM entries WHERE kind = 'settle' GROUP BY job) e ON e.job = j.id \
+         LEFT JOIN (SELECT job, sum(charged) AS parts FROM attempts GROUP BY job) t ON t.job = j.id \
+         WHERE (?1 IS NULL OR j.workspace = ?1) AND coalesce(e.booked, 0) <> coalesce(t.parts, 0)",
     ),
     (
-        "what the attempts of job cost, against its charged holds,",
-        "SELECT j.job_id, coalesce((SELECT sum(cost) FROM attempts t WHERE t.job = j.id), 0) AS booked, \
-           coalesce((SELECT sum(charged) FROM holds h WHERE h.job = j.id), 0) AS parts \
-         FROM jobs j WHERE (?1 IS NULL OR j.workspace = ?1) AND booked <> parts",
+        "a settlement that is not what its attempt was charged, of job",
+        "SELECT j.job_id, -e.amount, coalesce(t.charged, 0) FROM entries e JOIN jobs j ON j.id = e.job \
+         LEFT JOIN attempts t ON t.job = e.job AND t.lead = e.lead AND t.n = e.n \
+         WHERE e.kind = 'settle' AND (?1 IS NULL OR j.workspace = ?1) AND -e.amount <> coalesce(t.charged, 0) LIMIT 100",
     ),
     (
         "a step charged more than once, of job",
-        "SELECT j.job_id, count(*), 1 FROM holds h JOIN jobs j ON j.id = h.job \
-         WHERE h.charged > 0 AND (?1 IS NULL OR j.workspace = ?1) \
-         GROUP BY h.job, h.lead, h.step, h.fingerprint HAVING count(*) > 1",
+        "SELECT j.job_id, sum(t.charged), max(t.charged) FROM attempts t JOIN jobs j ON j.id = t.job \
+         WHERE t.charged > 0 AND (?1 IS NULL OR j.workspace = ?1) \
+         GROUP BY t.job, t.lead, t.fingerprint HAVING count(*) > 1",
     ),
     (
-        "an ended hold whose attempt awaits its answer (or the reverse), of job",
-        "SELECT j.job_id, count(*), 0 FROM holds h JOIN jobs j ON j.id = h.job \
-         LEFT JOIN attempts t ON t.job = h.job AND t.lead = h.lead AND t.n = h.n \
-         WHERE (?1 IS NULL OR j.workspace = ?1) AND (t.n IS NULL OR (h.state = 'open') <> (t.outcome IS NULL)) \
-         GROUP BY h.job",
+        "an attempt whose hold is open and its answer known, or the reverse, of job",
+        "SELECT j.job_id, sum(t.amount), 0 FROM attempts t JOIN jobs j ON j.id = t.job \
+         WHERE (?1 IS NULL OR j.workspace = ?1) AND (t.hold IS 'open') <> (t.outcome IS NULL) GROUP BY t.job",
     ),
 ];
 
@@ -79,8 +81,8 @@ pub(super) fn audit(connection: &Connection, workspace: Option<&WorkspaceId>) ->
         )?,
         open_holds: count(
             connection,
-            "SELECT count(*) FROM holds h JOIN accounts a ON a.id = h.account \
-             WHERE h.state = 'open' AND (?1 IS NULL OR a.workspace = ?1)",
+            "SELECT count(*) FROM attempts t JOIN accounts a ON a.id = t.account \
+             WHERE t.hold = 'open' AND (?1 IS NULL OR a.workspace = ?1)",
             workspace,
         )?,
         problems: Vec::new(),

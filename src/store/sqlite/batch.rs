@@ -31,9 +31,9 @@ use crate::ledger::rules::Settlement;
 use crate::ledger::rules::decide_hold;
 use crate::ledger::rules::settle;
 use crate::store::sqlite::attempts;
+use crate::store::sqlite::attempts::HoldState;
 use crate::store::sqlite::attempts::KnownState;
 use crate::store::sqlite::rows;
-use crate::store::sqlite::rows::HoldState;
 use crate::store::sqlite::rows::JobRow;
 use crate::store::sqlite::rows::SliceRow;
 use rusqlite::Transaction;
@@ -121,17 +121,19 @@ impl<'a> Batch<'a> {
         if self.epoch(boundary.lead)? != boundary.lead.epoch {
             return Ok(Begun::Answered(Answer::Fenced));
         }
-        if let Some(first) = self.first_answer(boundary, begin)? {
-            return Ok(Begun::Answered(first));
-        }
         if self.job(boundary.lead.job)?.row.state == JobState::Cancelled {
-            return Ok(Begun::Answered(Answer::Cancelled));
+            return self.first_answer_or(boundary, begin, Begun::Answered(Answer::Cancelled));
         }
         if let Some(end) = attempts::find_reusable(self.transaction, begin)? {
-            self.record_unmade(boundary.lead, begin, &end)?;
-            return Ok(Begun::Answered(Answer::Cached(end)));
+            let recorded = self.record_unmade(boundary.lead, begin, &end)?;
+            let cached = Begun::Answered(Answer::Cached(end));
+            return if recorded { Ok(cached) } else { self.first_answer_or(boundary, begin, cached) };
         }
         self.decide(boundary, begin, behind)
+    }
+
+    fn first_answer_or(&self, boundary: &Boundary, begin: &Begin, new: Begun) -> Result<Begun, LedgerError> {
+        Ok(self.first_answer(boundary, begin)?.map_or(new, Begun::Answered))
     }
 
     /// What the same begin was answered before, if it was: asked again, it gets its first answer.
@@ -162,17 +164,20 @@ impl<'a> Batch<'a> {
         let binds_money = begin.price.is_positive();
         let decision = decide_hold(begin.price, wallet, job, lead);
         if let (Decision::Grant, Some(obstacle), true) = (decision, behind, binds_money) {
-            return Ok(Begun::Waits(obstacle));
+            return self.first_answer_or(boundary, begin, Begun::Waits(obstacle));
         }
         match decision {
-            Decision::Wait(obstacle) => Ok(Begun::Waits(obstacle)),
+            Decision::Wait(obstacle) => self.first_answer_or(boundary, begin, Begun::Waits(obstacle)),
             Decision::Refuse(outcome) => {
-                self.record_unmade(boundary.lead, begin, &AttemptEnd::not_asked(outcome))?;
-                Ok(Begun::Answered(Answer::Refused(outcome)))
+                let recorded = self.record_unmade(boundary.lead, begin, &AttemptEnd::not_asked(outcome))?;
+                let refused = Begun::Answered(Answer::Refused(outcome));
+                if recorded { Ok(refused) } else { self.first_answer_or(boundary, begin, refused) }
             }
             Decision::Grant => {
-                rows::insert_hold(self.transaction, boundary.lead, boundary.account, begin)?;
-                attempts::insert_begun(self.transaction, boundary.lead, begin, self.now_ms)?;
+                let granted = Begun::Answered(Answer::Granted);
+                if !attempts::insert_begun(self.transaction, boundary.lead, boundary.account, begin, self.now_ms)? {
+                    return self.first_answer_or(boundary, begin, granted);
+                }
                 if binds_money {
                     let account = self.account(boundary.account)?;
                     account.row.held = add(account.row.held, begin.price)?;
@@ -181,13 +186,14 @@ impl<'a> Batch<'a> {
                     job.row.money.held = add(job.row.money.held, begin.price)?;
                     job.changed = true;
                 }
-                Ok(Begun::Answered(Answer::Granted))
+                Ok(granted)
             }
         }
     }
 
-    /// Records an attempt whose call is not made: its answer is known, or its hold refused.
-    fn record_unmade(&self, lead: LeadKey, begin: &Begin, end: &AttemptEnd) -> Result<(), LedgerError> {
+    /// Records an attempt whose call is not made: its answer is known, or its hold refused. `false` when
+    /// the attempt is there already.
+    fn record_unmade(&self, lead: LeadKey, begin: &Begin, end: &AttemptEnd) -> Result<bool, LedgerError> {
         let ended = Ended {
             attempt: Attempt {
                 n: begin.n,
@@ -211,13 +217,14 @@ impl<'a> Batch<'a> {
             return Err(LedgerError::Conflict { what: format!("attempt {}, which has not ended,", ended.attempt.n) });
         };
         let lead = boundary.lead;
-        let Some(hold) = rows::find_hold(self.transaction, lead, ended.attempt.n)? else {
+        let Some(known) = attempts::find_hold(self.transaction, lead, ended.attempt.n)? else {
             if ended.owed.is_positive() {
                 return Err(LedgerError::Corrupt(format!("attempt {} owes money without a hold", ended.attempt.n)));
             }
             attempts::insert_ended(self.transaction, lead, ended, end, self.now_ms)?;
             return Ok(Usd::ZERO);
         };
+        let Some(hold) = known else { return Ok(Usd::ZERO) };
         let still_held = match hold.state {
             HoldState::Settled | HoldState::Voided => return Ok(hold.charged),
             HoldState::Open => hold.amount,
@@ -231,7 +238,8 @@ impl<'a> Batch<'a> {
         }
         let wallet = self.account(hold.account)?.row;
         let job_money = self.job(lead.job)?.row.money;
-        let already_charged = hold.state == HoldState::Expired && rows::is_charged(self.transaction, lead, &hold)?;
+        let already_charged =
+            hold.state == HoldState::Expired && attempts::is_charged(self.transaction, lead, ended.fingerprint)?;
         let settlement = if already_charged {
             // A later attempt has been paid for the same step: this answer is the house's loss.
             Settlement { charged: Usd::ZERO, released: Usd::ZERO, lost: ended.owed }
@@ -239,8 +247,7 @@ impl<'a> Batch<'a> {
             settle(ended.owed, still_held, wallet, job_money, self.lead_money(boundary)?)
         };
         self.book(hold.account, lead, ended.attempt.n, settlement.charged, settlement.released)?;
-        rows::end_hold(self.transaction, lead, ended.attempt.n, &settlement)?;
-        attempts::end_attempt(self.transaction, lead, ended, end, settlement.charged, self.now_ms)?;
+        attempts::end_attempt(self.transaction, lead, ended.attempt.n, end, &settlement, self.now_ms)?;
         Ok(settlement.charged)
     }
 

@@ -251,7 +251,7 @@ pub(super) fn results(
     let sql = "SELECT l.n, l.lead_id, o.status, o.reason, o.address, o.verdict, o.found_by, o.verified_by, \
                  coalesce(t.cost, 0), coalesce(t.called, 0), o.run, l.copy_of \
                FROM leads l JOIN leads o ON o.job = l.job AND o.n = coalesce(l.copy_of, l.n) \
-               LEFT JOIN (SELECT lead, sum(cost) AS cost, sum(source = 'called') AS called FROM attempts \
+               LEFT JOIN (SELECT lead, sum(charged) AS cost, sum(source = 'called') AS called FROM attempts \
                           WHERE job = ?1 AND lead > ?2 AND lead <= ?2 + ?3 GROUP BY lead) t ON t.lead = l.n \
                WHERE l.job = ?1 AND l.n > ?2 AND l.n <= ?2 + ?3 ORDER BY l.n";
     all(connection, sql, (job.0, after.0, limit), |row| {
@@ -291,8 +291,8 @@ pub(super) fn stored_trail(
     lead: LeadNo,
 ) -> Result<Vec<StoredAttempt>, LedgerError> {
     let sql = "SELECT t.n, t.run, t.step, t.about, t.key_source, t.handle, t.outcome, t.detail, t.found, t.claim, \
-               t.source, t.cost, t.duration_ms, t.began_at, t.config, h.amount FROM attempts t \
-               LEFT JOIN holds h ON h.job = t.job AND h.lead = t.lead AND h.n = t.n \
+               t.source, t.charged, t.duration_ms, t.began_at, t.config, \
+               CASE WHEN t.hold IS NULL THEN NULL ELSE t.amount END FROM attempts t \
                WHERE t.job = ?1 AND t.lead = ?2 ORDER BY t.n";
     all(connection, sql, (job.0, lead.0), |row| {
         Ok(StoredAttempt {

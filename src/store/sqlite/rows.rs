@@ -8,14 +8,12 @@ use crate::domain::Usd;
 use crate::jobs::JobState;
 use crate::ledger::AccountId;
 use crate::ledger::Balance;
-use crate::ledger::Begin;
 use crate::ledger::Epoch;
 use crate::ledger::JobKey;
 use crate::ledger::LeadKey;
 use crate::ledger::LedgerError;
 use crate::ledger::SliceNo;
 use crate::ledger::rules::JobMoney;
-use crate::ledger::rules::Settlement;
 use crate::store::sqlite::store_error;
 use rusqlite::Connection;
 use rusqlite::OptionalExtension;
@@ -33,40 +31,6 @@ pub(super) struct JobRow {
 pub(super) struct SliceRow {
     pub(super) epoch: Epoch,
     pub(super) pending: u32,
-}
-
-/// How a hold stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum HoldState {
-    Open,
-    Settled,
-    Voided,
-    Expired,
-}
-
-impl HoldState {
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Settled => "settled",
-            Self::Voided => "voided",
-            Self::Expired => "expired",
-        }
-    }
-
-    fn parse(word: &str) -> Option<Self> {
-        [Self::Open, Self::Settled, Self::Voided, Self::Expired].into_iter().find(|state| state.as_str() == word)
-    }
-}
-
-/// A hold as stored.
-pub(super) struct HoldRow {
-    pub(super) account: AccountId,
-    pub(super) step: String,
-    pub(super) fingerprint: Fingerprint,
-    pub(super) amount: Usd,
-    pub(super) state: HoldState,
-    pub(super) charged: Usd,
 }
 
 /// Runs a prepared statement.
@@ -174,62 +138,12 @@ pub(super) fn write_slice(
     execute(connection, sql, (job.0, slice.0, row.pending)).map(drop)
 }
 
-pub(super) fn find_hold(connection: &Connection, lead: LeadKey, n: AttemptNo) -> Result<Option<HoldRow>, LedgerError> {
-    let sql = "SELECT account, step, fingerprint, amount, state, charged FROM holds \
-               WHERE job = ?1 AND lead = ?2 AND n = ?3";
-    find(connection, sql, (lead.job.0, lead.lead.0, n.get()), |row| {
-        let state: String = row.get(4)?;
-        Ok(HoldRow {
-            account: AccountId(row.get(0)?),
-            step: row.get(1)?,
-            fingerprint: fingerprint(row, 2)?,
-            amount: usd(row, 3)?,
-            state: HoldState::parse(&state).ok_or_else(|| unreadable(4, &state))?,
-            charged: usd(row, 5)?,
-        })
-    })
-}
-
-pub(super) fn insert_hold(
-    connection: &Connection,
-    lead: LeadKey,
-    account: AccountId,
-    begin: &Begin,
-) -> Result<(), LedgerError> {
-    let sql = "INSERT INTO holds (job, lead, n, account, step, fingerprint, amount, state, expires_at) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'open', ?8)";
-    let step = begin.step.to_string();
-    let id = (lead.job.0, lead.lead.0, begin.n.get());
-    let what = (account.0, step, begin.fingerprint.as_bytes(), begin.price.nanos(), begin.expires_ms);
-    execute(connection, sql, (id.0, id.1, id.2, what.0, what.1, what.2, what.3, what.4)).map(drop)
-}
-
-pub(super) fn end_hold(
-    connection: &Connection,
-    lead: LeadKey,
-    n: AttemptNo,
-    settlement: &Settlement,
-) -> Result<(), LedgerError> {
-    let kept = settlement.charged.is_positive() || settlement.lost.is_positive();
-    let state = if kept { HoldState::Settled } else { HoldState::Voided };
-    let sql = "UPDATE holds SET state = ?4, charged = ?5, lost = ?6 WHERE job = ?1 AND lead = ?2 AND n = ?3";
-    let (charged, lost) = (settlement.charged.nanos(), settlement.lost.nanos());
-    execute(connection, sql, (lead.job.0, lead.lead.0, n.get(), state.as_str(), charged, lost)).map(drop)
-}
-
 /// What the lead has been charged in this job, and what its open holds bind.
 pub(super) fn lead_spent_and_held(connection: &Connection, lead: LeadKey) -> Result<(Usd, Usd), LedgerError> {
-    let sql = "SELECT coalesce(sum(charged), 0), coalesce(sum(amount) FILTER (WHERE state = 'open'), 0) FROM holds \
+    let sql = "SELECT coalesce(sum(charged), 0), coalesce(sum(amount) FILTER (WHERE hold = 'open'), 0) FROM attempts \
                WHERE job = ?1 AND lead = ?2";
     let sums = find(connection, sql, (lead.job.0, lead.lead.0), |row| Ok((usd(row, 0)?, usd(row, 1)?)))?;
     sums.ok_or_else(|| missing("a sum"))
-}
-
-/// Has any attempt of the lead been charged for the step of this hold?
-pub(super) fn is_charged(connection: &Connection, lead: LeadKey, hold: &HoldRow) -> Result<bool, LedgerError> {
-    let sql = "SELECT 1 FROM holds WHERE job = ?1 AND lead = ?2 AND step = ?3 AND fingerprint = ?4 AND charged > 0";
-    let what = (lead.job.0, lead.lead.0, &hold.step, hold.fingerprint.as_bytes());
-    Ok(find(connection, sql, what, |_| Ok(()))?.is_some())
 }
 
 pub(super) fn insert_settle(

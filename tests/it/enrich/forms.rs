@@ -56,8 +56,8 @@ fn semicolons_quotes_and_line_ends_stay_and_the_byte_order_mark_goes() {
         "",
     ];
     folder.write("leads.csv", list.join("\r\n"));
-    let maps = ["--map", "first_name=Vorname", "--map", "company=Firma"];
-    folder.run(&[&["enrich", "leads.csv", "--budget", "1"], &maps[..]].concat()).done();
+    let enrich = "enrich leads.csv --budget 1 --map first_name=Vorname --map company=Firma";
+    folder.run(&enrich.split(' ').collect::<Vec<_>>()).done();
     let enriched = [
         "Vorname;last;Firma;website;note;weir_status;weir_reason;weir_email;weir_email_verdict;weir_found_by;\
          weir_verified_by;weir_cost_usd;weir_attempts",

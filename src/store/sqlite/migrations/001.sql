@@ -66,54 +66,45 @@ CREATE TABLE slices (
   PRIMARY KEY (job, n)
 ) STRICT, WITHOUT ROWID;
 
--- The journal: one row per try of a step. `outcome` is NULL while its answer is awaited.
+-- The journal: one row per try of a step, with its hold, whose id is the attempt's. `outcome` is NULL
+-- while the answer is awaited; `hold` is NULL where there was nothing to hold for: nobody was asked.
+-- A hold ends once: settled, voided or expired.
 CREATE TABLE attempts (
   job          INTEGER NOT NULL,
   lead         INTEGER NOT NULL,
   n            INTEGER NOT NULL,
   run          INTEGER NOT NULL,
   step         TEXT NOT NULL,
-  fingerprint  BLOB NOT NULL,
+  fingerprint  BLOB NOT NULL,                     -- of workspace, step and inputs
   about        TEXT,
   key_source   TEXT NOT NULL,
+  config       TEXT NOT NULL,
+  began_at     INTEGER NOT NULL,
+  account      INTEGER REFERENCES accounts (id),
+  hold         TEXT CHECK (hold IN ('open', 'settled', 'voided', 'expired')),
+  amount       INTEGER NOT NULL DEFAULT 0 CHECK (amount >= 0),
+  expires_at   INTEGER,
+  charged      INTEGER NOT NULL DEFAULT 0 CHECK (charged >= 0),
+  lost         INTEGER NOT NULL DEFAULT 0 CHECK (lost >= 0),
   handle       TEXT,
   outcome      TEXT,
   detail       TEXT,
   found        TEXT,
   claim        TEXT,
   source       TEXT,                              -- called, cached or not_asked
-  cost         INTEGER NOT NULL DEFAULT 0,
   duration_ms  INTEGER NOT NULL DEFAULT 0,
-  began_at     INTEGER NOT NULL,
   ended_at     INTEGER,
-  config       TEXT NOT NULL,
   reusable     INTEGER NOT NULL DEFAULT 0,        -- 1: its answer serves the whole workspace
+  CHECK ((hold IS NULL) = (account IS NULL)),
   PRIMARY KEY (job, lead, n)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX attempts_reusable ON attempts (fingerprint, ended_at) WHERE reusable = 1;
-
--- One row per hold: its id is its attempt's. It ends once: settled, voided or expired.
-CREATE TABLE holds (
-  job         INTEGER NOT NULL,
-  lead        INTEGER NOT NULL,
-  n           INTEGER NOT NULL,
-  account     INTEGER NOT NULL REFERENCES accounts (id),
-  step        TEXT NOT NULL,
-  fingerprint BLOB NOT NULL,
-  amount      INTEGER NOT NULL CHECK (amount >= 0),
-  state       TEXT NOT NULL CHECK (state IN ('open', 'settled', 'voided', 'expired')),
-  charged     INTEGER NOT NULL DEFAULT 0 CHECK (charged >= 0),
-  lost        INTEGER NOT NULL DEFAULT 0 CHECK (lost >= 0),
-  expires_at  INTEGER NOT NULL,
-  PRIMARY KEY (job, lead, n)
-) STRICT, WITHOUT ROWID;
--- The proof: no step of a lead is charged twice.
-CREATE UNIQUE INDEX holds_charged_once ON holds (job, lead, step, fingerprint) WHERE charged > 0;
-CREATE INDEX holds_open ON holds (account, job) WHERE state = 'open';
+-- The proof: no step of a lead is charged twice (the fingerprint covers step and inputs).
+CREATE UNIQUE INDEX attempts_charged_once ON attempts (job, lead, fingerprint) WHERE charged > 0;
 
 -- Every change of a balance, append-only.
 CREATE TABLE entries (
-  seq       INTEGER PRIMARY KEY AUTOINCREMENT,
+  seq       INTEGER PRIMARY KEY,                  -- never used again: nothing is ever deleted
   account   INTEGER NOT NULL REFERENCES accounts (id),
   at        INTEGER NOT NULL,
   kind      TEXT NOT NULL CHECK (kind IN ('top_up', 'settle', 'adjust', 'refund')),
