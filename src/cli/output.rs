@@ -48,7 +48,18 @@ pub fn table<const N: usize>(
     header: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> Result<(), OutputError> {
+    line(table_text(header, rows))
+}
+
+/// The table itself, for a text that may go elsewhere.
+pub fn table_text<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header).add_rows(rows);
-    line(table.trim_fmt())
+    table.trim_fmt()
+}
+
+/// Says something beside the output, when that is taken by the list itself.
+pub fn aside(text: impl Display) {
+    // With standard error closed as well, nobody is left to tell.
+    let _ = writeln!(io::stderr().lock(), "{text}");
 }

@@ -135,6 +135,14 @@ impl Gate {
         }
     }
 
+    /// Would a call be refused now? Asked again by whoever has waited with a permit in hand.
+    pub fn refusal(&self) -> Option<Refusal> {
+        match self.state().health.look(Instant::now()) {
+            Look::Refused(refusal) => Some(refusal),
+            Look::Clear(_) | Look::Paused(_) => None,
+        }
+    }
+
     /// What is left of the pause in force, if one is.
     pub fn pause_remaining(&self) -> Option<Duration> {
         self.state().health.pause_left(Instant::now())

@@ -4,6 +4,7 @@
 //! `max_tries` in all. A request that was sent and got no complete answer may have been billed: it is
 //! repeated only where the provider says that this is free, or where it can be looked up.
 
+use crate::clock;
 use crate::domain::Outage;
 use crate::domain::Outcome;
 use crate::domain::Query;
@@ -19,6 +20,7 @@ use crate::providers::Fault;
 use crate::providers::LostAnswer;
 use crate::providers::Reading;
 use crate::providers::Request;
+use crate::waterfall::Moment;
 use crate::worker::active::Active;
 use crate::worker::answers::Upshot;
 use crate::worker::answers::refusal_outcome;
@@ -43,6 +45,16 @@ pub(super) struct Entry {
     _slot: Slot,
 }
 
+/// Why there is no leave to call.
+pub(super) enum NoEntry {
+    /// The gate refuses.
+    Refused(Refusal),
+    /// The lead's time is up.
+    Late,
+    /// A stop was asked for.
+    Stopping,
+}
+
 /// What the calls of an attempt came to.
 pub(super) enum Called {
     /// The attempt is over.
@@ -61,6 +73,8 @@ pub(super) struct Call<'a> {
     /// The attempt's own id, for providers that echo one.
     pub(super) reference: String,
     pub(super) active: &'a Active,
+    /// When the lead's time is up.
+    pub(super) deadline: Moment,
 }
 
 /// What one try came to.
@@ -71,17 +85,23 @@ enum Tried {
 }
 
 impl Call<'_> {
-    /// Waits for leave to call; through an outage, `patience` at most. `Err(None)`: a stop was asked
-    /// for.
-    pub(super) async fn enter(&self, patience: Duration) -> Result<Entry, Option<Refusal>> {
+    /// Waits for leave to call; through an outage, `patience` at most.
+    pub(super) async fn enter(&self, patience: Duration) -> Result<Entry, NoEntry> {
         let enter = async {
             let permit = self.permit(patience).await?;
-            Ok(Entry { permit, _slot: self.engine.slots.acquire(self.route.key).await })
+            let slot = self.engine.slots.acquire(self.route.key).await;
+            // The key may have been stopped while this lead waited for its slot.
+            match self.route.gate.refusal() {
+                Some(refusal) if !permit.is_probe() => Err(refusal),
+                Some(_) | None => Ok(Entry { permit, _slot: slot }),
+            }
         };
+        let Moment(now) = clock::moment();
         tokio::select! {
             biased;
-            () = self.engine.tasks.stopping() => Err(None),
-            entry = self.active.wait(enter) => entry.map_err(Some),
+            () = self.engine.tasks.stopping() => Err(NoEntry::Stopping),
+            entry = self.active.wait(enter) => entry.map_err(NoEntry::Refused),
+            () = sleep(self.deadline.0.saturating_sub(now)) => Err(NoEntry::Late),
         }
     }
 
@@ -140,9 +160,10 @@ impl Call<'_> {
                 () = self.active.wait(sleep(backoff)) => {}
             }
         }
-        self.enter(Duration::ZERO).await.map_err(|refusal| match refusal {
-            None => Called::LeftOff,
-            Some(refusal) => Called::Ended(Upshot::called(refusal_outcome(refusal))),
+        self.enter(Duration::ZERO).await.map_err(|no_entry| match no_entry {
+            NoEntry::Stopping => Called::LeftOff,
+            NoEntry::Refused(refusal) => Called::Ended(Upshot::called(refusal_outcome(refusal))),
+            NoEntry::Late => Called::Ended(Upshot::of(Answer::Fault(fault))),
         })
     }
 

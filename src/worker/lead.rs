@@ -7,9 +7,10 @@ use crate::domain::AttemptState;
 use crate::domain::Ending;
 use crate::domain::Outcome;
 use crate::domain::Query;
+use crate::domain::Run;
 use crate::domain::Status;
 use crate::domain::Step;
-use crate::http::Refusal;
+use crate::domain::Throttle;
 use crate::jobs::LeadWork;
 use crate::ledger::Answer;
 use crate::ledger::Ended;
@@ -30,6 +31,7 @@ use crate::worker::call::Call;
 use crate::worker::call::Called;
 use crate::worker::call::Entry;
 use crate::worker::call::LookUp;
+use crate::worker::call::NoEntry;
 use crate::worker::engine::Engine;
 use crate::worker::records;
 use crate::worker::routes::JobWork;
@@ -86,8 +88,9 @@ impl<'a> LeadAtWork<'a> {
         engine: &'a Engine,
         work: &'a JobWork,
         key: LeadKey,
-        run: crate::domain::Run,
+        run: Run,
         mut lead: LeadWork,
+        active: Active,
     ) -> Self {
         let Moment(now) = clock::moment();
         let trail = Trail {
@@ -97,7 +100,7 @@ impl<'a> LeadAtWork<'a> {
             attempts: std::mem::take(&mut lead.attempts),
         };
         let plan = work.plan(&lead.lead);
-        Self { engine, work, key, lead, plan, trail, unsaved: Vec::new(), active: engine.active.begin() }
+        Self { engine, work, key, lead, plan, trail, unsaved: Vec::new(), active }
     }
 
     /// Works the lead until it is decided, or must be left.
@@ -130,8 +133,12 @@ impl<'a> LeadAtWork<'a> {
         self.take_place(&mut making).await?;
         let entry = match self.enter(&making, patience).await? {
             Ok(entry) => entry,
-            Err(None) => return self.leave_off().await,
-            Err(Some(refusal)) => return Ok(self.note(making, Upshot::not_asked(refusal_outcome(refusal)))),
+            Err(NoEntry::Stopping) => return self.leave_off().await,
+            // The next decision sees that the time is up.
+            Err(NoEntry::Late) => return Ok(Flow::On),
+            Err(NoEntry::Refused(refusal)) => {
+                return Ok(self.note(making, Upshot::not_asked(refusal_outcome(refusal))));
+            }
         };
         let begin = self.begin(&making)?;
         let committed = self.commit(Then::Begin(Box::new(begin))).await?;
@@ -186,8 +193,12 @@ impl<'a> LeadAtWork<'a> {
     async fn enter_and_call(&mut self, making: Making) -> Result<Flow, LedgerError> {
         match self.enter(&making, Duration::ZERO).await? {
             Ok(entry) => self.call(making, entry).await,
-            Err(None) => self.leave_off().await,
-            Err(Some(refusal)) => Ok(self.note(making, Upshot::not_asked(refusal_outcome(refusal)))),
+            Err(NoEntry::Stopping) => self.leave_off().await,
+            Err(NoEntry::Late) => {
+                let throttled = Outcome::RateLimited(Throttle::TriesSpent);
+                Ok(self.note(making, Upshot::not_asked(throttled)))
+            }
+            Err(NoEntry::Refused(refusal)) => Ok(self.note(making, Upshot::not_asked(refusal_outcome(refusal)))),
         }
     }
 
@@ -284,13 +295,9 @@ impl<'a> LeadAtWork<'a> {
 
     /// Leave to call. While it does not come at once, what has ended is committed: a settlement does
     /// not wait for a permit.
-    async fn enter(
-        &mut self,
-        making: &Making,
-        patience: Duration,
-    ) -> Result<Result<Entry, Option<Refusal>>, LedgerError> {
+    async fn enter(&mut self, making: &Making, patience: Duration) -> Result<Result<Entry, NoEntry>, LedgerError> {
         if self.engine.tasks.is_stopping() {
-            return Ok(Err(None));
+            return Ok(Err(NoEntry::Stopping));
         }
         let call = Call {
             engine: self.engine,
@@ -298,6 +305,7 @@ impl<'a> LeadAtWork<'a> {
             query: &making.query,
             reference: String::new(),
             active: &self.active,
+            deadline: self.trail.deadline,
         };
         let Moment(now) = clock::moment();
         let patience = patience.min(self.trail.deadline.0.saturating_sub(now));
@@ -354,6 +362,13 @@ impl<'a> LeadAtWork<'a> {
 
     fn calling<'b>(&'b self, making: &'b Making) -> Call<'b> {
         let reference = format!("{}:{}:{}", self.work.job.id, self.key.lead.0, making.attempt.n);
-        Call { engine: self.engine, route: &making.route, query: &making.query, reference, active: &self.active }
+        Call {
+            engine: self.engine,
+            route: &making.route,
+            query: &making.query,
+            reference,
+            active: &self.active,
+            deadline: self.trail.deadline,
+        }
     }
 }

@@ -12,6 +12,7 @@ use crate::ledger::SliceNo;
 use crate::queue::Disposition;
 use crate::queue::Queue;
 use crate::queue::SliceMessage;
+use crate::worker::active::Active;
 use crate::worker::engine::Engine;
 use crate::worker::lead::LeadAtWork;
 use crate::worker::lead::LeadEnd;
@@ -172,7 +173,9 @@ impl Pump {
             if let Some(lead) = open.waiting.next() {
                 let started = self.started.entry(open.slice.work.job.account).or_default();
                 *started = started.saturating_add(1);
-                let task = work_lead(Arc::clone(&self.engine), Arc::clone(&open.slice), lead);
+                // Counted from here on: the task itself may run later.
+                let active = self.engine.active.begin();
+                let task = work_lead(Arc::clone(&self.engine), Arc::clone(&open.slice), lead, active);
                 self.running.spawn(task);
             }
             if open.waiting.len() > 0 {
@@ -213,10 +216,10 @@ impl Pump {
     }
 }
 
-async fn work_lead(engine: Arc<Engine>, slice: Arc<SliceInHand>, lead: LeadWork) -> Ended {
+async fn work_lead(engine: Arc<Engine>, slice: Arc<SliceInHand>, lead: LeadWork, active: Active) -> Ended {
     let SliceMessage { job, slice: number } = slice.message;
     let key = LeadKey { job, lead: lead.n, slice: number, epoch: slice.epoch };
-    let at_work = LeadAtWork::new(&engine, &slice.work, key, slice.run, lead);
+    let at_work = LeadAtWork::new(&engine, &slice.work, key, slice.run, lead, active);
     let end = match slice.state {
         JobState::Cancelled => at_work.cancel().await,
         JobState::Loading | JobState::Queued | JobState::Running | JobState::Completed => at_work.run().await,

@@ -7,6 +7,8 @@ mod commands;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod enrich;
+#[cfg(test)]
 mod readme;
 #[cfg(test)]
 mod sandbox;

@@ -17,10 +17,10 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     pub(super) waterfall: Option<String>,
     /// Spend at most so much on this job, over all its runs; with --sandbox 10.00 unless given
-    #[arg(long, value_name = "USD", value_parser = positive_usd)]
+    #[arg(long, value_name = "USD", value_parser = positive_usd, allow_negative_numbers = true)]
     pub(super) budget: Option<Usd>,
     /// Spend at most so much on one lead, instead of what the waterfall says
-    #[arg(long, value_name = "USD", value_parser = positive_usd)]
+    #[arg(long, value_name = "USD", value_parser = positive_usd, allow_negative_numbers = true)]
     pub(super) max_per_lead: Option<Usd>,
     /// Say what it could cost, and stop: no call, no spend
     #[arg(long)]

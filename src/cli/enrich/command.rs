@@ -108,8 +108,14 @@ async fn enrich(args: Args, globals: &Globals, tasks: &Tasks) -> Result<Exit> {
     let settings = setup::settings(&config, args.concurrency);
     let engine = Engine::new(Arc::clone(&store), settings, tasks.clone(), gates)?;
     engine.register(job_work(job.clone(), routes, &waterfall, lead_cap, &live));
-    let exit = work(Arc::new(engine), &job, &config).await?;
-    finish(&store, job, list, exit).await
+    let engine = Arc::new(engine);
+    let worked = work(&engine, &job, &config).await;
+    let summary = summary_of(&engine, &job).await?;
+    match list.out {
+        Out::Stdout => printed::aside(summary),
+        Out::File(_) => printed::line(summary)?,
+    }
+    finish(&store, job, list, worked?).await
 }
 
 /// Everything about the list that can be wrong, before anything is spent.
@@ -166,15 +172,15 @@ fn job_work(job: StoredJob, routes: Routes, waterfall: &Waterfall, lead_cap: Opt
 }
 
 /// Works the job until it is done, or Ctrl-C.
-async fn work(engine: Arc<Engine>, job: &StoredJob, config: &Config) -> Result<Exit> {
+async fn work(engine: &Arc<Engine>, job: &StoredJob, config: &Config) -> Result<Exit> {
     let before = engine.store.progress(job.key).await?;
     engine.store.mark_job(job.key, JobState::Running).await?;
     let queue = MemoryQueue::default();
     for slice in 0..config.boot.slices_per_job {
         queue.publish(SliceMessage { job: job.key, slice: SliceNo(slice) });
     }
-    let working = worker::work(Arc::clone(&engine), Arc::new(queue));
-    let showing = progress::show(Arc::clone(&engine), before.done, before.leads);
+    let working = worker::work(Arc::clone(engine), Arc::new(queue));
+    let showing = progress::show(Arc::clone(engine), before.done, before.leads);
     tokio::pin!(working);
     let worked = tokio::select! {
         worked = &mut working => worked,
@@ -186,7 +192,6 @@ async fn work(engine: Arc<Engine>, job: &StoredJob, config: &Config) -> Result<E
         }
     };
     let stopped = engine.tasks.is_stopping();
-    summary_of(&engine, job).await?;
     worked?;
     if stopped {
         return Ok(Exit::Interrupted);
@@ -205,10 +210,10 @@ async fn interrupted() {
     }
 }
 
-async fn summary_of(engine: &Engine, job: &StoredJob) -> Result<()> {
+async fn summary_of(engine: &Engine, job: &StoredJob) -> Result<String> {
     let progress = engine.store.progress(job.key).await?;
     let balance = engine.store.balance(&job.workspace).await?;
-    Ok(summary::print(&progress, &engine.meter.totals(), balance)?)
+    Ok(summary::text(&progress, &engine.meter.totals(), balance))
 }
 
 /// Writes the list with what is known.

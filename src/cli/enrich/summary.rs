@@ -1,7 +1,6 @@
 //! The table at the end.
 
 use crate::cli::output;
-use crate::cli::output::OutputError;
 use crate::domain::Status;
 use crate::domain::Usd;
 use crate::jobs::Progress;
@@ -15,20 +14,20 @@ pub(super) fn spend(totals: &Totals) -> Usd {
 }
 
 /// Leads by status, calls and spend by step, cost per verified address, balance left.
-pub(super) fn print(progress: &Progress, totals: &Totals, balance: Option<Balance>) -> Result<(), OutputError> {
+pub(super) fn text(progress: &Progress, totals: &Totals, balance: Option<Balance>) -> String {
+    let mut parts = Vec::new();
     let statuses = progress.by_status.iter().map(|(status, count)| [status.to_string(), count.to_string()]);
-    output::table(["leads", ""], statuses)?;
-    if !progress.by_reason.is_empty() {
-        let reasons = progress.by_reason.iter().map(|(reason, count)| [reason.to_string(), count.to_string()]);
-        output::table(["reasons", ""], reasons)?;
-    }
+    parts.push(output::table_text(["leads", ""], statuses));
+    let reasons = progress.by_reason.iter().map(|(reason, count)| [reason.to_string(), count.to_string()]);
+    parts.push(output::table_text(["reasons", ""], reasons));
     if !totals.by_step.is_empty() {
         let steps = totals.by_step.iter().map(|(step, of_step)| {
             [step.to_string(), of_step.called.to_string(), of_step.cached.to_string(), of_step.spend.to_string()]
         });
-        output::table(["step", "calls", "from cache", "USD"], steps)?;
+        parts.push(output::table_text(["step", "calls", "from cache", "USD"], steps));
     }
-    output::lines(last_lines(progress, totals, balance))
+    parts.extend(last_lines(progress, totals, balance));
+    parts.join("\n")
 }
 
 fn last_lines(progress: &Progress, totals: &Totals, balance: Option<Balance>) -> Vec<String> {
