@@ -17,9 +17,9 @@ use weir::store::SqliteStore;
 use weir::store::Store;
 
 /// A copy of the one charged hold, under an id of its own.
-const SECOND_CHARGE: &str = "INSERT INTO attempts (job, lead, n, run, step, fingerprint, key_source, config, \
+const SECOND_CHARGE: &str = "INSERT INTO attempts (id, run, step, fingerprint, key_source, config, \
                              began_at, account, hold, charged, outcome) \
-                             SELECT job, lead, 9, run, step, fingerprint, key_source, config, began_at, account, hold, \
+                             SELECT id + 7, run, step, fingerprint, key_source, config, began_at, account, hold, \
                              charged, outcome FROM attempts WHERE charged > 0";
 
 fn open(path: &Path) -> Arc<dyn Store> {

@@ -31,6 +31,31 @@ use rusqlite::Connection;
 use rusqlite::Row;
 use std::str::FromStr;
 
+/// Bits of an attempt's id: see the migration. More of anything is refused, never wrapped.
+const N_BITS: u32 = 14;
+const LEAD_BITS: u32 = 30;
+const JOB_BITS: u32 = 19;
+
+/// The first and last id that attempts of a lead can have.
+pub(super) fn ids_of_lead(job: JobKey, lead: LeadNo) -> Result<(i64, i64), LedgerError> {
+    let lead = i64::from(lead.0);
+    if job.0 >= 1 << JOB_BITS || lead >= 1 << LEAD_BITS {
+        return Err(LedgerError::Corrupt(format!("job {} or lead {lead} is beyond what an id can hold", job.0)));
+    }
+    let first = (job.0 << LEAD_BITS | lead) << N_BITS;
+    Ok((first, first | ((1 << N_BITS) - 1)))
+}
+
+/// The id of an attempt, and so of its hold.
+pub(super) fn id_of(lead: LeadKey, n: AttemptNo) -> Result<i64, LedgerError> {
+    let (first, last) = ids_of_lead(lead.job, lead.lead)?;
+    let id = first | i64::from(n.get());
+    if n.get() >= 1 << N_BITS || id > last {
+        return Err(LedgerError::Corrupt(format!("lead {} has been tried too often", lead.lead.0)));
+    }
+    Ok(id)
+}
+
 /// An attempt that is in the store already.
 pub(super) struct Known {
     pub(super) step: Step,
@@ -52,8 +77,8 @@ pub(super) enum KnownState {
 /// The attempt of this id, if there is one.
 pub(super) fn find_known(connection: &Connection, lead: LeadKey, n: AttemptNo) -> Result<Option<Known>, LedgerError> {
     let sql = "SELECT n, run, step, about, key_source, handle, outcome, detail, found, claim, source, charged, \
-               duration_ms, fingerprint, account FROM attempts WHERE job = ?1 AND lead = ?2 AND n = ?3";
-    find(connection, sql, (lead.job.0, lead.lead.0, n.get()), |row| {
+               duration_ms, fingerprint, account FROM attempts WHERE id = ?1";
+    find(connection, sql, [id_of(lead, n)?], |row| {
         let Attempt { step, state, .. } = read_attempt(row)?;
         let account = row.get::<_, Option<i64>>(14)?.map(AccountId);
         let state = match (state, account) {
@@ -110,8 +135,8 @@ pub(super) fn find_hold(
     lead: LeadKey,
     n: AttemptNo,
 ) -> Result<Option<Option<Hold>>, LedgerError> {
-    let sql = "SELECT account, amount, hold, charged FROM attempts WHERE job = ?1 AND lead = ?2 AND n = ?3";
-    find(connection, sql, (lead.job.0, lead.lead.0, n.get()), |row| {
+    let sql = "SELECT account, amount, hold, charged FROM attempts WHERE id = ?1";
+    find(connection, sql, [id_of(lead, n)?], |row| {
         let Some(account) = row.get::<_, Option<i64>>(0)?.map(AccountId) else { return Ok(None) };
         Ok(Some(Hold { account, amount: usd(row, 1)?, state: word(row, 2)?, charged: usd(row, 3)? }))
     })
@@ -119,8 +144,9 @@ pub(super) fn find_hold(
 
 /// Has any attempt of the lead been charged for this question?
 pub(super) fn is_charged(connection: &Connection, lead: LeadKey, asked: Fingerprint) -> Result<bool, LedgerError> {
-    let sql = "SELECT 1 FROM attempts WHERE job = ?1 AND lead = ?2 AND fingerprint = ?3 AND charged > 0";
-    Ok(find(connection, sql, (lead.job.0, lead.lead.0, asked.as_bytes()), |_| Ok(()))?.is_some())
+    let sql = "SELECT 1 FROM attempts WHERE id BETWEEN ?1 AND ?2 AND fingerprint = ?3 AND charged > 0";
+    let (first, last) = ids_of_lead(lead.job, lead.lead)?;
+    Ok(find(connection, sql, (first, last, asked.as_bytes()), |_| Ok(()))?.is_some())
 }
 
 /// Records a begun attempt with its open hold; `false` when the attempt is there already.
@@ -131,13 +157,11 @@ pub(super) fn insert_begun(
     begin: &Begin,
     now_ms: i64,
 ) -> Result<bool, LedgerError> {
-    let sql = "INSERT INTO attempts (job, lead, n, run, step, fingerprint, about, key_source, config, began_at, \
-               account, hold, amount, expires_at) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 'open', ?12, ?13) ON CONFLICT DO NOTHING";
+    let sql = "INSERT INTO attempts (id, run, step, fingerprint, about, key_source, config, began_at, account, hold, \
+               amount, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'open', ?10, ?11) \
+               ON CONFLICT DO NOTHING";
     let values = (
-        lead.job.0,
-        lead.lead.0,
-        begin.n.get(),
+        id_of(lead, begin.n)?,
         begin.run.get(),
         begin.step.to_string(),
         begin.fingerprint.as_bytes(),
@@ -161,30 +185,25 @@ pub(super) fn insert_ended(
     end: &AttemptEnd,
     now_ms: i64,
 ) -> Result<bool, LedgerError> {
-    let sql = "INSERT OR IGNORE INTO attempts (job, lead, n, run, step, fingerprint, about, key_source, began_at, \
-               config, outcome, detail, found, claim, source, ended_at) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?9)";
+    let sql = "INSERT INTO attempts (id, run, step, fingerprint, about, key_source, config, began_at, ended_at, outcome, \
+               detail, found, claim, source) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, ?11, ?12, ?13) \
+               ON CONFLICT DO NOTHING";
     let attempt = &ended.attempt;
-    let step = attempt.step.to_string();
-    let about = attempt.about.as_ref().map(Address::as_str);
-    let found = end.found.as_ref().map(Address::as_str);
-    let values: [&dyn rusqlite::ToSql; 15] = [
-        &lead.job.0,
-        &lead.lead.0,
-        &attempt.n.get(),
-        &attempt.run.get(),
-        &step,
+    let values = (
+        id_of(lead, attempt.n)?,
+        attempt.run.get(),
+        attempt.step.to_string(),
         ended.fingerprint.as_bytes(),
-        &about,
-        &attempt.key_source.as_str(),
-        &now_ms,
-        &ended.config_version.as_str(),
-        &end.outcome.as_str(),
-        &end.outcome.detail(),
-        &found,
-        &end.claim.map(Verdict::as_str),
-        &end.source.as_str(),
-    ];
+        attempt.about.as_ref().map(Address::as_str),
+        attempt.key_source.as_str(),
+        ended.config_version.as_str(),
+        now_ms,
+        end.outcome.as_str(),
+        end.outcome.detail(),
+        end.found.as_ref().map(Address::as_str),
+        end.claim.map(Verdict::as_str),
+        end.source.as_str(),
+    );
     Ok(execute(connection, sql, values)? > 0)
 }
 
@@ -194,8 +213,8 @@ pub(super) fn set_handle(
     n: AttemptNo,
     handle: &str,
 ) -> Result<(), LedgerError> {
-    let sql = "UPDATE attempts SET handle = ?4 WHERE job = ?1 AND lead = ?2 AND n = ?3 AND outcome IS NULL";
-    execute(connection, sql, (lead.job.0, lead.lead.0, n.get(), handle)).map(drop)
+    let sql = "UPDATE attempts SET handle = ?2 WHERE id = ?1 AND outcome IS NULL";
+    execute(connection, sql, (id_of(lead, n)?, handle)).map(drop)
 }
 
 /// Ends an attempt and its hold.
@@ -207,16 +226,13 @@ pub(super) fn end_attempt(
     settlement: &Settlement,
     now_ms: i64,
 ) -> Result<(), LedgerError> {
-    let sql = "UPDATE attempts SET hold = ?4, charged = ?5, lost = ?6, outcome = ?7, detail = ?8, found = ?9, \
-               claim = ?10, source = ?11, duration_ms = ?12, ended_at = ?13, reusable = ?14 \
-               WHERE job = ?1 AND lead = ?2 AND n = ?3";
+    let sql = "UPDATE attempts SET hold = ?2, charged = ?3, lost = ?4, outcome = ?5, detail = ?6, found = ?7, \
+               claim = ?8, source = ?9, duration_ms = ?10, ended_at = ?11, reusable = ?12 WHERE id = ?1";
     let taken = settlement.charged.is_positive() || settlement.lost.is_positive();
     let hold = if taken { HoldState::Settled } else { HoldState::Voided };
     let reusable = end.source == AnswerSource::Called && end.outcome.is_cacheable();
     let values = (
-        lead.job.0,
-        lead.lead.0,
-        n.get(),
+        id_of(lead, n)?,
         hold.as_str(),
         settlement.charged.nanos(),
         settlement.lost.nanos(),
@@ -245,8 +261,8 @@ pub(super) fn find_reusable(connection: &Connection, begin: &Begin) -> Result<Op
 /// All attempts of a lead, oldest first.
 pub(super) fn read_trail(connection: &Connection, job: JobKey, lead: LeadNo) -> Result<Vec<Attempt>, LedgerError> {
     let sql = "SELECT n, run, step, about, key_source, handle, outcome, detail, found, claim, source, charged, \
-               duration_ms FROM attempts WHERE job = ?1 AND lead = ?2 ORDER BY n";
-    all(connection, sql, (job.0, lead.0), read_attempt)
+               duration_ms FROM attempts WHERE id BETWEEN ?1 AND ?2 ORDER BY id";
+    all(connection, sql, ids_of_lead(job, lead)?, read_attempt)
 }
 
 /// Reads an attempt from the thirteen columns of [`read_trail`].

@@ -40,21 +40,21 @@ const RULES: &[(&str, &str)] = &[
     (
         "the settlements of job, against what its attempts were charged,",
         "SELECT j.job_id, coalesce(e.booked, 0), coalesce(t.parts, 0) FROM jobs j \
-         LEFT JOIN (SELECT job, -sum(amount) AS booked FROM entries WHERE kind = 'settle' GROUP BY job) e ON e.job = j.id \
+         LEFT JOIN (SELECT attempt >> 44 AS job, -sum(amount) AS booked FROM entries WHERE kind = 'settle' GROUP BY 1) e ON e.job = j.id \
          LEFT JOIN (SELECT job, sum(charged) AS parts FROM attempts GROUP BY job) t ON t.job = j.id \
          WHERE (?1 IS NULL OR j.workspace = ?1) AND coalesce(e.booked, 0) <> coalesce(t.parts, 0)",
     ),
     (
         "a settlement that is not what its attempt was charged, of job",
-        "SELECT j.job_id, -e.amount, coalesce(t.charged, 0) FROM entries e JOIN jobs j ON j.id = e.job \
-         LEFT JOIN attempts t ON t.job = e.job AND t.lead = e.lead AND t.n = e.n \
+        "SELECT j.job_id, -e.amount, coalesce(t.charged, 0) FROM entries e JOIN jobs j ON j.id = e.attempt >> 44 \
+         LEFT JOIN attempts t ON t.id = e.attempt \
          WHERE e.kind = 'settle' AND (?1 IS NULL OR j.workspace = ?1) AND -e.amount <> coalesce(t.charged, 0) LIMIT 100",
     ),
     (
         "a step charged more than once, of job",
         "SELECT j.job_id, sum(t.charged), max(t.charged) FROM attempts t JOIN jobs j ON j.id = t.job \
          WHERE t.charged > 0 AND (?1 IS NULL OR j.workspace = ?1) \
-         GROUP BY t.job, t.lead, t.fingerprint HAVING count(*) > 1",
+         GROUP BY t.id >> 14, t.fingerprint HAVING count(*) > 1",
     ),
     (
         "an attempt whose hold is open and its answer known, or the reverse, of job",

@@ -271,7 +271,8 @@ impl<'a> Batch<'a> {
             job.row.money.spent = add(job.row.money.spent, charged)?;
             job.changed = true;
             if charged.is_positive() {
-                rows::insert_settle(self.transaction, account_id, lead, n, charged, balance, self.now_ms)?;
+                let attempt = attempts::id_of(lead, n)?;
+                rows::insert_settle(self.transaction, account_id, attempt, charged, balance, self.now_ms)?;
             }
         }
         Ok(())

@@ -252,9 +252,11 @@ pub(super) fn results(
                  coalesce(t.cost, 0), coalesce(t.called, 0), o.run, l.copy_of \
                FROM leads l JOIN leads o ON o.job = l.job AND o.n = coalesce(l.copy_of, l.n) \
                LEFT JOIN (SELECT lead, sum(charged) AS cost, sum(source = 'called') AS called FROM attempts \
-                          WHERE job = ?1 AND lead > ?2 AND lead <= ?2 + ?3 GROUP BY lead) t ON t.lead = l.n \
+                          WHERE id BETWEEN ?4 AND ?5 GROUP BY lead) t ON t.lead = l.n \
                WHERE l.job = ?1 AND l.n > ?2 AND l.n <= ?2 + ?3 ORDER BY l.n";
-    all(connection, sql, (job.0, after.0, limit), |row| {
+    let (first, _) = attempts::ids_of_lead(job, LeadNo(after.0.saturating_add(1)))?;
+    let (_, last) = attempts::ids_of_lead(job, LeadNo(after.0.saturating_add(limit)))?;
+    all(connection, sql, (job.0, after.0, limit, first, last), |row| {
         Ok(LeadResult {
             n: LeadNo(row.get(0)?),
             id: LeadId::new(row.get::<_, String>(1)?),
@@ -293,8 +295,8 @@ pub(super) fn stored_trail(
     let sql = "SELECT t.n, t.run, t.step, t.about, t.key_source, t.handle, t.outcome, t.detail, t.found, t.claim, \
                t.source, t.charged, t.duration_ms, t.began_at, t.config, \
                CASE WHEN t.hold IS NULL THEN NULL ELSE t.amount END FROM attempts t \
-               WHERE t.job = ?1 AND t.lead = ?2 ORDER BY t.n";
-    all(connection, sql, (job.0, lead.0), |row| {
+               WHERE t.id BETWEEN ?1 AND ?2 ORDER BY t.id";
+    all(connection, sql, attempts::ids_of_lead(job, lead)?, |row| {
         Ok(StoredAttempt {
             attempt: attempts::read_attempt(row)?,
             began_ms: row.get(13)?,

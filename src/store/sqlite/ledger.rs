@@ -136,22 +136,21 @@ pub(super) fn book(connection: &Connection, kind: EntryKind, booking: &Booking) 
 /// Gives back holds that nobody works on any more. Their attempts end as `unavailable`
 /// (`hold_expired`), so that the step is tried again under a new hold.
 fn expire(connection: &Connection, now_ms: i64, owned: &[JobKey]) -> Result<u64, LedgerError> {
-    let sql = "SELECT t.job, t.lead, t.n, t.account, t.amount FROM jobs j CROSS JOIN attempts t ON t.job = j.id \
-               WHERE j.held > 0 AND t.hold = 'open' AND t.expires_at <= ?1";
+    let sql = "SELECT t.id, t.job, t.account, t.amount FROM jobs j CROSS JOIN attempts t \
+               ON t.id BETWEEN j.id << 44 AND ((j.id + 1) << 44) - 1 WHERE j.held > 0 AND +t.hold = 'open' AND t.expires_at <= ?1";
     let open = all(connection, sql, [now_ms], |row| {
-        let id: (i64, u32, u32) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        Ok((id, AccountId(row.get(3)?), usd(row, 4)?))
+        Ok((row.get::<_, i64>(0)?, JobKey(row.get(1)?), AccountId(row.get(2)?), usd(row, 3)?))
     })?;
     let mut expired = 0_u64;
-    for (id, account, amount) in open.into_iter().filter(|((job, ..), ..)| !owned.contains(&JobKey(*job))) {
+    for (id, job, account, amount) in open.into_iter().filter(|(_, job, ..)| !owned.contains(job)) {
         execute(
             connection,
             "UPDATE attempts SET hold = 'expired', outcome = 'unavailable', detail = 'hold_expired', \
-             source = 'not_asked', ended_at = ?4 WHERE job = ?1 AND lead = ?2 AND n = ?3",
-            (id.0, id.1, id.2, now_ms),
+             source = 'not_asked', ended_at = ?2 WHERE id = ?1",
+            (id, now_ms),
         )?;
         execute(connection, "UPDATE accounts SET held = held - ?2 WHERE id = ?1", (account.0, amount.nanos()))?;
-        execute(connection, "UPDATE jobs SET held = held - ?2 WHERE id = ?1", (id.0, amount.nanos()))?;
+        execute(connection, "UPDATE jobs SET held = held - ?2 WHERE id = ?1", (job.0, amount.nanos()))?;
         expired = expired.saturating_add(1);
     }
     Ok(expired)
@@ -164,9 +163,8 @@ fn read_entries(
     limit: u32,
 ) -> Result<Vec<Entry>, LedgerError> {
     let sql = "SELECT e.seq, e.at, e.kind, e.amount, e.balance, e.reference, j.job_id, l.lead_id, t.step \
-               FROM entries e LEFT JOIN jobs j ON j.id = e.job \
-               LEFT JOIN leads l ON l.job = e.job AND l.n = e.lead \
-               LEFT JOIN attempts t ON t.job = e.job AND t.lead = e.lead AND t.n = e.n \
+               FROM entries e LEFT JOIN attempts t ON t.id = e.attempt \
+               LEFT JOIN jobs j ON j.id = t.job LEFT JOIN leads l ON l.job = t.job AND l.n = t.lead \
                WHERE e.account = ?1 AND e.seq > ?2 ORDER BY e.seq LIMIT ?3";
     all(connection, sql, (account.0, after, limit), |row| {
         let job: Option<String> = row.get(6)?;

@@ -1,7 +1,6 @@
 //! The rows the group commit reads and writes: wallets, jobs, slices, holds, entries, endings.
 
 use crate::domain::Address;
-use crate::domain::AttemptNo;
 use crate::domain::Ending;
 use crate::domain::Fingerprint;
 use crate::domain::Usd;
@@ -14,6 +13,7 @@ use crate::ledger::LeadKey;
 use crate::ledger::LedgerError;
 use crate::ledger::SliceNo;
 use crate::ledger::rules::JobMoney;
+use crate::store::sqlite::attempts::ids_of_lead;
 use crate::store::sqlite::store_error;
 use rusqlite::Connection;
 use rusqlite::OptionalExtension;
@@ -141,24 +141,21 @@ pub(super) fn write_slice(
 /// What the lead has been charged in this job, and what its open holds bind.
 pub(super) fn lead_spent_and_held(connection: &Connection, lead: LeadKey) -> Result<(Usd, Usd), LedgerError> {
     let sql = "SELECT coalesce(sum(charged), 0), coalesce(sum(amount) FILTER (WHERE hold = 'open'), 0) FROM attempts \
-               WHERE job = ?1 AND lead = ?2";
-    let sums = find(connection, sql, (lead.job.0, lead.lead.0), |row| Ok((usd(row, 0)?, usd(row, 1)?)))?;
+               WHERE id BETWEEN ?1 AND ?2";
+    let sums = find(connection, sql, ids_of_lead(lead.job, lead.lead)?, |row| Ok((usd(row, 0)?, usd(row, 1)?)))?;
     sums.ok_or_else(|| missing("a sum"))
 }
 
 pub(super) fn insert_settle(
     connection: &Connection,
     account: AccountId,
-    lead: LeadKey,
-    n: AttemptNo,
+    attempt: i64,
     charged: Usd,
     balance: Usd,
     now_ms: i64,
 ) -> Result<(), LedgerError> {
-    let sql = "INSERT INTO entries (account, at, kind, amount, balance, job, lead, n) \
-               VALUES (?1, ?2, 'settle', ?3, ?4, ?5, ?6, ?7)";
-    let amounts = (charged.negated().nanos(), balance.nanos());
-    execute(connection, sql, (account.0, now_ms, amounts.0, amounts.1, lead.job.0, lead.lead.0, n.get())).map(drop)
+    let sql = "INSERT INTO entries (account, at, kind, amount, balance, attempt) VALUES (?1, ?2, 'settle', ?3, ?4, ?5)";
+    execute(connection, sql, (account.0, now_ms, charged.negated().nanos(), balance.nanos(), attempt)).map(drop)
 }
 
 /// Writes the lead's ending, once per run; says how many copies ended with it, or `None` when this
