@@ -4,7 +4,8 @@ use anyhow::Context;
 use clap::Parser;
 use mimalloc::MiMalloc;
 use std::process::ExitCode;
-use tokio::runtime::Runtime;
+use std::thread::available_parallelism;
+use tokio::runtime::Builder;
 use weir::cli::Cli;
 use weir::cli::Exit;
 use weir::cli::logging;
@@ -19,6 +20,11 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> anyhow::Result<Exit> {
     logging::start()?;
-    let runtime = Runtime::new().context("the runtime cannot start")?;
-    runtime.block_on(cli.run())
+    let runtime = Builder::new_multi_thread().worker_threads(threads()).enable_all().build();
+    runtime.context("the runtime cannot start")?.block_on(cli.run())
+}
+
+/// The ledger has a thread of its own: one core is left to it.
+fn threads() -> usize {
+    available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
 }

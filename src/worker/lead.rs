@@ -320,8 +320,9 @@ impl<'a> LeadAtWork<'a> {
         }
         if !self.unsaved.is_empty() {
             let boundary = records::boundary_of(self.key, self.work, std::mem::take(&mut self.unsaved), Then::Nothing);
-            let charged = self.engine.store.commit(boundary.clone()).await?.charged;
-            records::record_costs(&mut self.trail.attempts, &boundary.ended, &charged, self.engine);
+            let ended = records::numbers(&boundary);
+            let charged = self.engine.store.commit(boundary).await?.charged;
+            records::record_costs(&mut self.trail.attempts, &ended, &charged, self.engine);
         }
         Ok(entering.await)
     }

@@ -46,7 +46,7 @@ impl LeadAtWork<'_> {
 
     pub(super) async fn commit(&mut self, then: Then) -> Result<Committed, LedgerError> {
         let boundary = boundary_of(self.key, self.work, std::mem::take(&mut self.unsaved), then);
-        let ended = boundary.ended.clone();
+        let ended = numbers(&boundary);
         let committed = self.engine.store.commit(boundary).await?;
         record_costs(&mut self.trail.attempts, &ended, &committed.charged, self.engine);
         Ok(committed)
@@ -131,10 +131,15 @@ pub(super) fn boundary_of(key: LeadKey, work: &JobWork, ended: Vec<Ended>, then:
     Boundary { lead: key, account: work.job.account, lead_cap: work.lead_cap, ended, then }
 }
 
+/// Which attempts a boundary ends.
+pub(super) fn numbers(boundary: &Boundary) -> Vec<AttemptNo> {
+    boundary.ended.iter().map(|ended| ended.attempt.n).collect()
+}
+
 /// Writes what the ended attempts cost onto the trail, and counts them.
-pub(super) fn record_costs(trail: &mut [Attempt], ended: &[Ended], charged: &[Usd], engine: &Engine) {
-    for (ended, charged) in ended.iter().zip(charged) {
-        let on_trail = trail.iter_mut().rfind(|attempt| attempt.n == ended.attempt.n);
+pub(super) fn record_costs(trail: &mut [Attempt], ended: &[AttemptNo], charged: &[Usd], engine: &Engine) {
+    for (n, charged) in ended.iter().zip(charged) {
+        let on_trail = trail.iter_mut().rfind(|attempt| attempt.n == *n);
         let Some(Attempt { step, state: AttemptState::Ended(end), .. }) = on_trail else { continue };
         end.cost = *charged;
         if end.source == AnswerSource::Called {

@@ -29,7 +29,6 @@ use crate::ledger::LeadKey;
 use crate::ledger::Then;
 
 /// How far back an answer is looked for: the default of `cache.max_age`.
-const CACHE_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 /// How long a hold may last: a lead's deadline and its grace.
 const HOLD_MS: i64 = 15 * 60 * 1000;
 
@@ -116,18 +115,17 @@ impl Visit {
             about: self.about(call),
             key_source: KeySource::House,
             price: Usd::from_nanos(HELD),
-            cached_since_ms: now_ms - CACHE_MS,
+            // The cache is the trail's, not the ledger's: no earlier answer is taken here.
+            cached_since_ms: i64::MAX,
             expires_ms: now_ms + HOLD_MS,
             config_version: ConfigVersion::new("bench"),
         }
     }
 
     fn ended(&self, call: Call) -> Ended {
-        let (outcome, found) = match call {
-            Call::Find => (Outcome::Found, self.address.clone()),
-            Call::Verify => (Outcome::Judged(Verdict::Valid), None),
-        };
-        let end = AttemptEnd { found, source: AnswerSource::Called, duration_ms: 1, ..AttemptEnd::not_asked(outcome) };
+        // An answer that is charged and never reused.
+        let outcome = Outcome::Judged(Verdict::Unknown);
+        let end = AttemptEnd { source: AnswerSource::Called, duration_ms: 1, ..AttemptEnd::not_asked(outcome) };
         let attempt = Attempt {
             n: self.attempt_no(call),
             run: Run::FIRST,

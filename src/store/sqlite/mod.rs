@@ -30,6 +30,9 @@ use std::time::Duration;
 const BUSY: Duration = Duration::from_secs(10);
 /// Page cache of a connection, in KiB.
 const CACHE_KIB: i64 = 16 * 1024;
+/// Pages the write-ahead log may hold before they are copied into the file (32 MiB): a page that
+/// many commits change is then copied once, not once every few commits.
+const WAL_PAGES: i64 = 8 * 1024;
 const PREPARED: usize = 64;
 /// Forward-only; the store's `user_version` counts those applied.
 const MIGRATIONS: &[&str] = &[include_str!("migrations/001.sql")];
@@ -158,6 +161,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "foreign_keys", false)?;
     // Without it every statement on a table with a partial index is planned anew whenever a parameter
