@@ -28,7 +28,6 @@ use crate::ledger::Ended;
 use crate::ledger::LeadKey;
 use crate::ledger::Then;
 
-/// How far back an answer is looked for: the default of `cache.max_age`.
 /// How long a hold may last: a lead's deadline and its grace.
 const HOLD_MS: i64 = 15 * 60 * 1000;
 

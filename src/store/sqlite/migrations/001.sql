@@ -1,4 +1,5 @@
 -- The embedded store, version 1. Money is whole nano-dollars; times are wall-clock milliseconds (UTC).
+-- Closed sets are checked with OR: IN would build a table of its words at every insert and update.
 
 -- What this store is: whether sandbox or not, and which workspace it was made for.
 CREATE TABLE store (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -20,7 +21,7 @@ CREATE TABLE jobs (
   workspace   TEXT NOT NULL,
   account     INTEGER NOT NULL REFERENCES accounts (id),
   kind        TEXT NOT NULL,
-  state       TEXT NOT NULL CHECK (state IN ('loading', 'queued', 'running', 'completed', 'cancelled')),
+  state       TEXT NOT NULL CHECK (state = 'loading' OR state = 'queued' OR state = 'running' OR state = 'completed' OR state = 'cancelled'),
   waterfall   TEXT NOT NULL,
   content     BLOB NOT NULL,                      -- what makes it the same job when it is sent again
   max_spend   INTEGER,                            -- the job's cap; NULL is none
@@ -84,7 +85,7 @@ CREATE TABLE attempts (
   config       TEXT NOT NULL,
   began_at     INTEGER NOT NULL,
   account      INTEGER REFERENCES accounts (id),
-  hold         TEXT CHECK (hold IN ('open', 'settled', 'voided', 'expired')),
+  hold         TEXT CHECK (hold = 'open' OR hold = 'settled' OR hold = 'voided' OR hold = 'expired'),
   amount       INTEGER NOT NULL DEFAULT 0 CHECK (amount >= 0),
   expires_at   INTEGER,
   charged      INTEGER NOT NULL DEFAULT 0 CHECK (charged >= 0),
@@ -109,7 +110,7 @@ CREATE TABLE entries (
   seq       INTEGER PRIMARY KEY,                  -- never used again: nothing is ever deleted
   account   INTEGER NOT NULL REFERENCES accounts (id),
   at        INTEGER NOT NULL,
-  kind      TEXT NOT NULL CHECK (kind IN ('top_up', 'settle', 'adjust', 'refund')),
+  kind      TEXT NOT NULL CHECK (kind = 'top_up' OR kind = 'settle' OR kind = 'adjust' OR kind = 'refund'),
   amount    INTEGER NOT NULL,
   balance   INTEGER NOT NULL CHECK (balance >= 0),
   reference TEXT,
