@@ -79,6 +79,8 @@ pub struct Ended {
     /// What the provider's own rule says it cost; the customer pays that, as far as hold, wallet and
     /// caps allow. Zero voids the hold.
     pub owed: Usd,
+    /// What its hold was granted with, when the one who ends it also began it.
+    pub held: Option<Usd>,
     /// The configuration it ran under.
     pub config_version: ConfigVersion,
 }
@@ -113,8 +115,9 @@ pub struct Begin {
     pub key_source: KeySource,
     /// The worst case in dollars; zero on the customer's own key.
     pub price: Usd,
-    /// An answer of the workspace from this wall-clock millisecond on is taken instead of a call.
-    pub cached_since_ms: i64,
+    /// An answer of the workspace from this wall-clock millisecond on is taken instead of a call;
+    /// `None` when answers are not reused.
+    pub cached_since_ms: Option<i64>,
     /// When the hold may be given back if nobody works on the lead any more, wall-clock milliseconds.
     pub expires_ms: i64,
     /// The configuration in force.

@@ -87,13 +87,21 @@ pub struct Settlement {
     pub lost: Usd,
 }
 
+/// Settles what is owed within its hold: neither wallet nor caps have a say. `None` when more is owed.
+pub fn settle_within(owed: Usd, held: Usd) -> Option<Settlement> {
+    let charged = owed.max(Usd::ZERO);
+    (charged <= held).then_some(Settlement { charged, released: held, lost: Usd::ZERO })
+}
+
 /// Settles `owed` against a hold that still binds `held` (zero when it expired). Up to the hold it is
 /// simply charged. What is owed beyond it is charged as far as wallet, lead cap and job cap still
 /// allow; the rest is the house's loss.
 ///
 /// `wallet`, `job` and `lead` are as they stand with this hold still open.
 pub fn settle(owed: Usd, held: Usd, wallet: Balance, job: JobMoney, lead: LeadMoney) -> Settlement {
-    let owed = owed.max(Usd::ZERO);
+    if let Some(within) = settle_within(owed, held) {
+        return within;
+    }
     let covered = owed.min(held);
     let beyond = owed.left_after(covered);
     let room = |cap: Option<Usd>, used: Usd| cap.map_or(Usd::MAX, |cap| cap.left_after(used));

@@ -11,6 +11,7 @@ use crate::domain::Run;
 use crate::domain::Status;
 use crate::domain::Step;
 use crate::domain::Throttle;
+use crate::domain::Usd;
 use crate::jobs::LeadWork;
 use crate::ledger::Answer;
 use crate::ledger::Ended;
@@ -79,6 +80,8 @@ pub(super) struct Making {
     pub(super) query: Query,
     pub(super) attempt: Attempt,
     pub(super) began: Moment,
+    /// What its hold binds, once it is granted here.
+    pub(super) held: Option<Usd>,
     /// Among those who wait for late answers of this key.
     pub(super) place: Option<OwnedSemaphorePermit>,
 }
@@ -141,9 +144,10 @@ impl<'a> LeadAtWork<'a> {
             }
         };
         let begin = self.begin(&making)?;
+        let price = begin.price;
         let committed = self.commit(Then::Begin(Box::new(begin))).await?;
         match committed.answer {
-            Answer::Granted => self.call(making, entry).await,
+            Answer::Granted => self.call(Making { held: Some(price), ..making }, entry).await,
             Answer::Wait(pending) => {
                 drop(entry);
                 self.wait_for_money(making, pending).await
@@ -252,7 +256,7 @@ impl<'a> LeadAtWork<'a> {
             return Ok(self.drop_begun(attempt));
         };
         let submitted = if let AttemptState::Submitted(handle) = &attempt.state { Some(handle.clone()) } else { None };
-        let making = Making { route, query, attempt, began: clock::moment(), place: None };
+        let making = Making { route, query, attempt, began: clock::moment(), held: None, place: None };
         if let Some(handle) = submitted {
             return self.await_answer(making, handle, Duration::ZERO).await;
         }

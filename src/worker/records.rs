@@ -40,7 +40,7 @@ impl LeadAtWork<'_> {
         let fingerprint = Fingerprint::from_bytes([0; 16]);
         let config_version = self.work.config_version.clone();
         self.trail.attempts.push(attempt.clone());
-        self.unsaved.push(Ended { attempt, fingerprint, owed: Usd::ZERO, config_version });
+        self.unsaved.push(Ended { attempt, fingerprint, owed: Usd::ZERO, held: None, config_version });
         Flow::On
     }
 
@@ -63,13 +63,14 @@ impl LeadAtWork<'_> {
             key_source: route.key_source,
             state: AttemptState::Begun,
         };
-        Making { route, query, attempt, began: clock::moment(), place: None }
+        Making { route, query, attempt, began: clock::moment(), held: None, place: None }
     }
 
     pub(super) fn begin(&self, making: &Making) -> Result<Begin, LedgerError> {
         let Making { route, query, attempt, .. } = making;
         let too_large = |_| LedgerError::Corrupt(format!("the price of {} does not fit an amount", route.step));
         let now_ms = clock::wall_ms();
+        let reuses = !self.work.cache_max_age.is_zero();
         let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         Ok(Begin {
             n: attempt.n,
@@ -82,7 +83,7 @@ impl LeadAtWork<'_> {
                 KeySource::Own => Usd::ZERO,
                 KeySource::House => route.price.of(route.adapter.worst_case(query)).map_err(too_large)?,
             },
-            cached_since_ms: now_ms.saturating_sub(ms(self.work.cache_max_age)),
+            cached_since_ms: reuses.then(|| now_ms.saturating_sub(ms(self.work.cache_max_age))),
             expires_ms: now_ms.saturating_add(ms(self.engine.settings.lead_deadline.saturating_add(HOLD_GRACE))),
             config_version: self.work.config_version.clone(),
         })
@@ -90,7 +91,7 @@ impl LeadAtWork<'_> {
 
     /// The attempt has ended: on the trail at once, in the store with the next boundary.
     pub(super) fn note(&mut self, making: Making, upshot: Upshot) -> Flow {
-        let Making { route, query, mut attempt, began, place: _ } = making;
+        let Making { route, query, mut attempt, began, held, place: _ } = making;
         let Moment(now) = clock::moment();
         let took = now.saturating_sub(began.0);
         let owed = match attempt.key_source {
@@ -102,7 +103,7 @@ impl LeadAtWork<'_> {
         let fingerprint = query.fingerprint(&self.work.job.workspace, &attempt.step);
         let config_version = self.work.config_version.clone();
         self.trail.attempts.push(attempt.clone());
-        self.unsaved.push(Ended { attempt, fingerprint, owed, config_version });
+        self.unsaved.push(Ended { attempt, fingerprint, owed, held, config_version });
         Flow::On
     }
 
@@ -122,7 +123,7 @@ impl LeadAtWork<'_> {
         let fingerprint = self.lead.lead.fingerprint();
         let config_version = self.work.config_version.clone();
         self.trail.attempts.push(attempt.clone());
-        self.unsaved.push(Ended { attempt, fingerprint, owed: Usd::ZERO, config_version });
+        self.unsaved.push(Ended { attempt, fingerprint, owed: Usd::ZERO, held: None, config_version });
         Flow::On
     }
 }

@@ -115,7 +115,7 @@ impl Visit {
             key_source: KeySource::House,
             price: Usd::from_nanos(HELD),
             // The cache is the trail's, not the ledger's: no earlier answer is taken here.
-            cached_since_ms: i64::MAX,
+            cached_since_ms: None,
             expires_ms: now_ms + HOLD_MS,
             config_version: ConfigVersion::new("bench"),
         }
@@ -134,7 +134,7 @@ impl Visit {
             state: AttemptState::Ended(end),
         };
         let (fingerprint, config_version) = (self.fingerprint(call), ConfigVersion::new("bench"));
-        Ended { attempt, fingerprint, owed: self.owed(), config_version }
+        Ended { attempt, fingerprint, owed: self.owed(), held: Some(Usd::from_nanos(HELD)), config_version }
     }
 
     const fn owed(&self) -> Usd {

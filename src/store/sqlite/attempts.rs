@@ -217,22 +217,25 @@ pub(super) fn set_handle(
     execute(connection, sql, (id_of(lead, n)?, handle)).map(drop)
 }
 
-/// Ends an attempt and its hold.
+/// Ends an attempt and its hold. With `only_open` only if the hold is open on that wallet and for that
+/// amount; `false` when it was not.
 pub(super) fn end_attempt(
     connection: &Connection,
-    lead: LeadKey,
-    n: AttemptNo,
+    id: i64,
     end: &AttemptEnd,
     settlement: &Settlement,
+    only_open: Option<(AccountId, Usd)>,
     now_ms: i64,
-) -> Result<(), LedgerError> {
+) -> Result<bool, LedgerError> {
     let sql = "UPDATE attempts SET hold = ?2, charged = ?3, lost = ?4, outcome = ?5, detail = ?6, found = ?7, \
-               claim = ?8, source = ?9, duration_ms = ?10, ended_at = ?11, reusable = ?12 WHERE id = ?1";
+               claim = ?8, source = ?9, duration_ms = ?10, ended_at = ?11, reusable = ?12 \
+               WHERE id = ?1 AND (?13 IS NULL OR (hold = 'open' AND account = ?13 AND amount = ?14))";
     let taken = settlement.charged.is_positive() || settlement.lost.is_positive();
     let hold = if taken { HoldState::Settled } else { HoldState::Voided };
     let reusable = end.source == AnswerSource::Called && end.outcome.is_cacheable();
+    let (account, amount) = only_open.map(|(account, amount)| (account.0, amount.nanos())).unzip();
     let values = (
-        id_of(lead, n)?,
+        id,
         hold.as_str(),
         settlement.charged.nanos(),
         settlement.lost.nanos(),
@@ -244,15 +247,18 @@ pub(super) fn end_attempt(
         end.duration_ms,
         now_ms,
         reusable,
+        account,
+        amount,
     );
-    execute(connection, sql, values).map(drop)
+    Ok(execute(connection, sql, values)? > 0)
 }
 
 /// The workspace's newest answer to the same question, if it is not too old.
 pub(super) fn find_reusable(connection: &Connection, begin: &Begin) -> Result<Option<AttemptEnd>, LedgerError> {
+    let Some(since_ms) = begin.cached_since_ms else { return Ok(None) };
     let sql = "SELECT outcome, detail, found, claim FROM attempts \
                WHERE fingerprint = ?1 AND reusable = 1 AND ended_at >= ?2 ORDER BY ended_at DESC LIMIT 1";
-    find(connection, sql, (begin.fingerprint.as_bytes(), begin.cached_since_ms), |row| {
+    find(connection, sql, (begin.fingerprint.as_bytes(), since_ms), |row| {
         let end = AttemptEnd::not_asked(outcome(row, 0, 1)?.ok_or_else(|| unreadable(0, "NULL"))?);
         Ok(AttemptEnd { found: address(row, 2)?, claim: claim(row, 3)?, source: AnswerSource::Cached, ..end })
     })

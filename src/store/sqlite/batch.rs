@@ -30,6 +30,7 @@ use crate::ledger::rules::Obstacle;
 use crate::ledger::rules::Settlement;
 use crate::ledger::rules::decide_hold;
 use crate::ledger::rules::settle;
+use crate::ledger::rules::settle_within;
 use crate::store::sqlite::attempts;
 use crate::store::sqlite::attempts::HoldState;
 use crate::store::sqlite::attempts::KnownState;
@@ -205,6 +206,7 @@ impl<'a> Batch<'a> {
             },
             fingerprint: begin.fingerprint,
             owed: Usd::ZERO,
+            held: None,
             config_version: begin.config_version.clone(),
         };
         attempts::insert_ended(self.transaction, lead, &ended, end, self.now_ms)
@@ -216,7 +218,29 @@ impl<'a> Batch<'a> {
         let Some(end) = ended.attempt.end() else {
             return Err(LedgerError::Conflict { what: format!("attempt {}, which has not ended,", ended.attempt.n) });
         };
+        if ended.attempt.key_source == KeySource::Own && ended.owed.is_positive() {
+            return Err(LedgerError::Corrupt(format!(
+                "attempt {} owes money for the customer's own key",
+                ended.attempt.n
+            )));
+        }
         let lead = boundary.lead;
+        let id = attempts::id_of(lead, ended.attempt.n)?;
+        // The usual case, in one statement: an open hold that covers what is owed.
+        let within = ended.held.and_then(|held| Some((held, settle_within(ended.owed, held)?)));
+        if let Some((held, settlement)) = within
+            && attempts::end_attempt(
+                self.transaction,
+                id,
+                end,
+                &settlement,
+                Some((boundary.account, held)),
+                self.now_ms,
+            )?
+        {
+            self.book(boundary.account, lead, id, &settlement)?;
+            return Ok(settlement.charged);
+        }
         let Some(known) = attempts::find_hold(self.transaction, lead, ended.attempt.n)? else {
             if ended.owed.is_positive() {
                 return Err(LedgerError::Corrupt(format!("attempt {} owes money without a hold", ended.attempt.n)));
@@ -230,12 +254,6 @@ impl<'a> Batch<'a> {
             HoldState::Open => hold.amount,
             HoldState::Expired => Usd::ZERO,
         };
-        if ended.attempt.key_source == KeySource::Own && ended.owed.is_positive() {
-            return Err(LedgerError::Corrupt(format!(
-                "attempt {} owes money for the customer's own key",
-                ended.attempt.n
-            )));
-        }
         let wallet = self.account(hold.account)?.row;
         let job_money = self.job(lead.job)?.row.money;
         let already_charged =
@@ -246,8 +264,8 @@ impl<'a> Batch<'a> {
         } else {
             settle(ended.owed, still_held, wallet, job_money, self.lead_money(boundary)?)
         };
-        self.book(hold.account, lead, ended.attempt.n, settlement.charged, settlement.released)?;
-        attempts::end_attempt(self.transaction, lead, ended.attempt.n, end, &settlement, self.now_ms)?;
+        self.book(hold.account, lead, id, &settlement)?;
+        attempts::end_attempt(self.transaction, id, end, &settlement, None, self.now_ms)?;
         Ok(settlement.charged)
     }
 
@@ -256,24 +274,24 @@ impl<'a> Batch<'a> {
         &mut self,
         account_id: AccountId,
         lead: LeadKey,
-        n: AttemptNo,
-        charged: Usd,
-        released: Usd,
+        attempt: i64,
+        settlement: &Settlement,
     ) -> Result<(), LedgerError> {
-        if charged.is_positive() || released.is_positive() {
-            let account = self.account(account_id)?;
-            account.row.held = subtract(account.row.held, released)?;
-            account.row.balance = subtract(account.row.balance, charged)?;
-            account.changed = true;
-            let balance = account.row.balance;
-            let job = self.job(lead.job)?;
-            job.row.money.held = subtract(job.row.money.held, released)?;
-            job.row.money.spent = add(job.row.money.spent, charged)?;
-            job.changed = true;
-            if charged.is_positive() {
-                let attempt = attempts::id_of(lead, n)?;
-                rows::insert_settle(self.transaction, account_id, attempt, charged, balance, self.now_ms)?;
-            }
+        let Settlement { charged, released, lost: _ } = *settlement;
+        if !charged.is_positive() && !released.is_positive() {
+            return Ok(());
+        }
+        let account = self.account(account_id)?;
+        account.row.held = subtract(account.row.held, released)?;
+        account.row.balance = subtract(account.row.balance, charged)?;
+        account.changed = true;
+        let balance = account.row.balance;
+        let job = self.job(lead.job)?;
+        job.row.money.held = subtract(job.row.money.held, released)?;
+        job.row.money.spent = add(job.row.money.spent, charged)?;
+        job.changed = true;
+        if charged.is_positive() {
+            rows::insert_settle(self.transaction, account_id, attempt, charged, balance, self.now_ms)?;
         }
         Ok(())
     }

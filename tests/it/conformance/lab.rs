@@ -214,7 +214,7 @@ impl Job {
             about: None,
             key_source: call.key_source,
             price: usd(call.price),
-            cached_since_ms: call.cached_since_ms,
+            cached_since_ms: Some(call.cached_since_ms),
             expires_ms: call.expires_ms,
             config_version: config_version(),
         }))
@@ -236,7 +236,9 @@ impl Job {
             state: AttemptState::Ended(end),
         };
         let fingerprint = self.fingerprint(call);
-        Ended { attempt, fingerprint, owed: usd(owed), config_version: config_version() }
+        // Whoever took the attempt over does not know its price: both must settle alike.
+        let held = (!call.lead.is_multiple_of(2)).then(|| usd(call.price));
+        Ended { attempt, fingerprint, owed: usd(owed), held, config_version: config_version() }
     }
 
     fn fingerprint(&self, call: Call) -> Fingerprint {
