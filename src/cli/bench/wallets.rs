@@ -39,7 +39,7 @@ use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 
 /// In the store, over all wallets; when all have been visited, the first is visited again.
-const LEADS: u32 = 20_000;
+const LEADS: u32 = 200_000;
 
 /// A job, the wallet that pays for it, and the claim of its one slice.
 struct Purse {
