@@ -6,6 +6,7 @@ use crate::cli::Globals;
 use crate::cli::arguments;
 use crate::cli::output;
 use crate::cli::results;
+use crate::cli::unattended;
 use crate::domain::JobId;
 use crate::domain::Usd;
 use crate::jobs::JobState;
@@ -58,14 +59,23 @@ struct Named {
 /// # Errors
 /// When the job is not in the store, or the store cannot be used.
 pub async fn run(args: Args, globals: &Globals) -> Result<Exit> {
-    let store = globals.open_store(&globals.load_config()?)?;
-    let store = &*store;
+    let config = globals.load_config()?;
+    let shared = globals.open_store(&config)?;
+    let store = &*shared;
     match args.action {
         Action::List => list(store, globals).await?,
         Action::Show(Named { job }) => show(store, globals, &job).await?,
         Action::Results(Named { job }) => results::print(store, &find_job(store, &job).await?).await?,
         Action::Resume { named: Named { job }, max_spend } => resume(store, globals, &job, max_spend).await?,
-        Action::Cancel(Named { job }) => cancel(store, globals, &job).await?,
+        Action::Cancel(Named { job }) => {
+            let job = find_job(store, &job).await?;
+            refuse_loading(&job)?;
+            if job.state != JobState::Completed {
+                store.cancel_job(job.key).await?;
+                unattended::end_cancelled(&shared, globals, &config, &job).await?;
+            }
+            tell_cancelled(store, globals, &job.id).await?;
+        }
     }
     Ok(Exit::Done)
 }
@@ -130,17 +140,16 @@ async fn resume(store: &dyn Store, globals: &Globals, id: &JobId, max_spend: Opt
     }
     output::line(match undecided(&progress) {
         0 => format!("{id}: no lead can end better than it has"),
-        leads => format!("{id}: run {}, leads to decide: {leads}; `weir enrich` with the same list does so", job.run),
+        leads => {
+            let spend = job.max_spend.map_or_else(String::new, |cap| format!(" --budget {cap}"));
+            let how = format!("`weir enrich FILE{spend}` with the same list decides them");
+            format!("{id}: run {}, leads to decide: {leads}; {how}", job.run)
+        }
     })?;
     Ok(())
 }
 
-async fn cancel(store: &dyn Store, globals: &Globals, id: &JobId) -> Result<()> {
-    let job = find_job(store, id).await?;
-    refuse_loading(&job)?;
-    if job.state != JobState::Completed {
-        store.cancel_job(job.key).await?;
-    }
+async fn tell_cancelled(store: &dyn Store, globals: &Globals, id: &JobId) -> Result<()> {
     let job = find_job(store, id).await?;
     let progress = store.progress(job.key).await?;
     if globals.json {
@@ -162,15 +171,15 @@ fn refuse_loading(job: &StoredJob) -> Result<(), BadInput> {
     Ok(())
 }
 
-/// Says who gives the leads of a cancelled job their ending.
+/// Says who gives the leads of a cancelled job their ending, if they have none yet.
 fn print_undecided(job: &StoredJob, progress: &Progress) -> Result<()> {
     let (leads, id) = (undecided(progress), &job.id);
     if leads == 0 {
         return Ok(());
     }
     Ok(output::line(format!(
-        "leads without an ending: {leads}; a running `weir enrich` ends them as cancelled, and where none is running \
-         the next one decides, as does `weir jobs resume {id}`"
+        "leads without an ending: {leads}; the process that works on the job ends them as cancelled, and when there is \
+         none, `weir jobs cancel {id}` does"
     ))?)
 }
 

@@ -18,6 +18,7 @@ pub mod migrate;
 pub mod output;
 mod results;
 pub mod sandbox;
+mod unattended;
 pub mod wallet;
 
 pub use exit::BadInput;

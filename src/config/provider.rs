@@ -22,7 +22,7 @@ pub struct ProviderSettings {
     pub kind: String,
     /// No `/` at the end; adapters append their path.
     pub base_url: String,
-    /// The house's key; `None` when there is none or its variable is not set: own keys only.
+    /// The house's key; `None` when there is none or its variable is not set.
     pub house_key: Option<SecretString>,
     /// Where the house's key lies, `env:LEADMAGIC_API_KEY`; also while it is not set.
     pub house_key_source: Option<String>,
@@ -90,7 +90,7 @@ impl ProviderSettings {
             kind,
         };
         if let (Some(source), None, true) = (&settings.house_key_source, &settings.house_key, settings.enabled) {
-            reader.warnings.push(format!("providers.{name}: {source} is not set, so it serves own keys only"));
+            reader.warnings.push(format!("providers.{name}: {source} is not set, so this provider is left out"));
         }
         settings
     }

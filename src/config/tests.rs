@@ -73,7 +73,10 @@ fn the_shipped_values_are_the_defaults() {
 fn an_empty_environment_warns_once_for_each_provider_and_refuses_nothing() {
     let config = parse(SHIPPED).unwrap();
     assert_eq!(config.warnings.len(), config.live.providers.len());
-    assert_eq!(config.warnings[0], "providers.leadmagic: env:LEADMAGIC_API_KEY is not set, so it serves own keys only");
+    assert_eq!(
+        config.warnings[0],
+        "providers.leadmagic: env:LEADMAGIC_API_KEY is not set, so this provider is left out"
+    );
     assert_eq!(config.live.default_waterfall(None).unwrap().find.len(), 4);
 }
 

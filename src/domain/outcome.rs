@@ -23,7 +23,8 @@ pub enum Outage {
     /// The breaker of (provider, key) is open: no call, or no further one, was made. The lead may
     /// park until a probe passes.
     BreakerOpen,
-    /// Nobody worked on the attempt until its hold expired; the step is tried again.
+    /// Its hold was given back before there was an answer: it expired, or the job was cancelled. The
+    /// step may be tried again.
     HoldExpired,
 }
 

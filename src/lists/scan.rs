@@ -23,19 +23,23 @@ pub struct Scan {
     pub(super) mapping: Mapping,
 }
 
-/// How many rows hold what; one row can be counted in several of the last three.
+/// How many rows hold what. Each usable row is counted in exactly one of the last five.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// All rows.
     pub rows: u64,
     /// Rows that are leads; the others end `skipped` / `invalid_input`.
     pub usable: u64,
-    /// Leads that come with an address.
-    pub with_address: u64,
-    /// Leads that can be searched by name and company.
-    pub by_name: u64,
-    /// Leads that can be searched by their LinkedIn profile only.
-    pub by_profile_only: u64,
+    /// An address, and a name with a company to search by.
+    pub address_and_name: u64,
+    /// An address, and only a LinkedIn profile to search by.
+    pub address_and_profile: u64,
+    /// An address, and nothing to search by.
+    pub address_only: u64,
+    /// No address, a name with a company.
+    pub name: u64,
+    /// No address, only a LinkedIn profile.
+    pub profile: u64,
 }
 
 impl Scan {
@@ -47,11 +51,15 @@ impl Scan {
 
 impl Counts {
     fn add(&mut self, lead: &Lead) {
-        let by_name = Query::by_name(lead).is_some();
         self.usable += 1;
-        self.with_address += u64::from(lead.email.is_some());
-        self.by_name += u64::from(by_name);
-        self.by_profile_only += u64::from(!by_name && lead.linkedin_url.is_some());
+        let count = match (lead.email.is_some(), Query::by_name(lead).is_some(), lead.linkedin_url.is_some()) {
+            (true, true, _) => &mut self.address_and_name,
+            (true, false, true) => &mut self.address_and_profile,
+            (true, false, false) => &mut self.address_only,
+            (false, true, _) => &mut self.name,
+            (false, false, _) => &mut self.profile,
+        };
+        *count += 1;
     }
 }
 

@@ -227,7 +227,7 @@ fn counts_tell_what_the_rows_hold_and_empty_lines_are_no_rows() {
          ,,in/cy,\n\r\n\
          ,,,\n",
     );
-    let counts = Counts { rows: 4, usable: 3, with_address: 1, by_name: 2, by_profile_only: 1 };
+    let counts = Counts { rows: 4, usable: 3, address_and_name: 1, name: 1, profile: 1, ..Counts::default() };
     assert_eq!(list.scan(&[]).unwrap().counts, counts);
 }
 

@@ -126,6 +126,9 @@ impl<'a> LeadAtWork<'a> {
 
     /// The job was cancelled: the lead ends with what is known, and nothing is called.
     pub(super) async fn cancel(mut self) -> Result<LeadEnd, LedgerError> {
+        if let Some(begun) = self.trail.attempts.pop_if(|last| last.end().is_none()) {
+            self.drop_begun(begun);
+        }
         self.finish_cancelled().await
     }
 

@@ -3,7 +3,8 @@
 //! Knows how a decision becomes calls, holds and records, and who waits for what.
 //! Invariant: decides nothing about leads (`waterfall`), money (`ledger::rules`) or wire formats
 //! (`providers`). No call leaves without a committed hold; what was learned is committed before the
-//! next call of the lead begins. Waiting leads hold no slot, no permit and, but for a poll, no money.
+//! next call of the lead begins. Waiting leads hold no slot, no permit and, but for a poll or a short
+//! retry, no money.
 
 mod active;
 mod answers;

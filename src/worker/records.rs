@@ -8,6 +8,7 @@ use crate::domain::AttemptNo;
 use crate::domain::AttemptState;
 use crate::domain::Fingerprint;
 use crate::domain::KeySource;
+use crate::domain::Outage;
 use crate::domain::Outcome;
 use crate::domain::Query;
 use crate::domain::Step;
@@ -34,9 +35,10 @@ use std::time::Duration;
 const HOLD_GRACE: Duration = Duration::from_secs(5 * 60);
 
 impl LeadAtWork<'_> {
-    /// A begun attempt whose step has left the plan: its hold is given back.
+    /// A begun attempt that nobody will ask about again: its step has left the plan, or its job is
+    /// cancelled. Its hold is given back; what the provider took, if anything, is the house's loss.
     pub(super) fn drop_begun(&mut self, mut attempt: Attempt) -> Flow {
-        attempt.state = AttemptState::Ended(AttemptEnd::not_asked(Outcome::NotApplicable));
+        attempt.state = AttemptState::Ended(AttemptEnd::not_asked(Outcome::Unavailable(Outage::HoldExpired)));
         let fingerprint = Fingerprint::from_bytes([0; 16]);
         let config_version = self.work.config_version.clone();
         self.trail.attempts.push(attempt.clone());

@@ -50,6 +50,7 @@ pub struct Route {
 }
 
 /// A waterfall's routes, and the providers it names that cannot be used.
+#[derive(Default)]
 pub struct Routes {
     /// Finders, in order.
     pub find: Vec<Arc<Route>>,

@@ -80,7 +80,11 @@ async fn enrich(args: Args, globals: &Globals, tasks: &Tasks) -> Result<Exit> {
     setup::check_routes(&routes, &waterfall, globals)?;
     let estimate = estimate(&list.scan.counts, &routes, lead_cap);
     if args.estimate {
-        printed::line(&estimate)?;
+        if globals.json {
+            printed::line(estimate.to_json())?;
+        } else {
+            printed::line(&estimate)?;
+        }
         return Ok(Exit::Done);
     }
     let Some(budget) = args.budget.or(globals.sandbox.then_some(SANDBOX_BUDGET)) else {
@@ -103,6 +107,8 @@ async fn enrich(args: Args, globals: &Globals, tasks: &Tasks) -> Result<Exit> {
     };
     let job = take_in(&*store, new, &list).await?;
     give_back_stale_holds(&*store, directory, &job).await?;
+    // What nobody named does not lower a cap that was raised before.
+    let budget = if args.budget.is_some() { budget } else { job.max_spend.map_or(budget, |cap| cap.max(budget)) };
     store.set_budget(job.key, budget).await?;
 
     let settings = setup::settings(&config, args.concurrency);
@@ -110,7 +116,7 @@ async fn enrich(args: Args, globals: &Globals, tasks: &Tasks) -> Result<Exit> {
     engine.register(job_work(job.clone(), routes, &waterfall, lead_cap, &live));
     let engine = Arc::new(engine);
     let worked = work(&engine, &job, &config).await;
-    let summary = summary_of(&engine, &job).await?;
+    let summary = summary_of(&engine, &job, globals).await?;
     match list.out {
         Out::Stdout => printed::aside(summary),
         Out::File(_) => printed::line(summary)?,
@@ -210,10 +216,15 @@ async fn interrupted() {
     }
 }
 
-async fn summary_of(engine: &Engine, job: &StoredJob) -> Result<String> {
+async fn summary_of(engine: &Engine, job: &StoredJob, globals: &Globals) -> Result<String> {
     let progress = engine.store.progress(job.key).await?;
     let balance = engine.store.balance(&job.workspace).await?;
-    Ok(summary::text(&progress, &engine.meter.totals(), balance))
+    let totals = engine.meter.totals();
+    Ok(if globals.json {
+        summary::json(job, &progress, &totals, balance).to_string()
+    } else {
+        summary::text(&progress, &totals, balance)
+    })
 }
 
 /// Writes the list with what is known.

@@ -1,9 +1,8 @@
 //! What a list could cost: the worst case, and what it would cost at an assumed find rate.
 
+use crate::cli::output;
 use crate::domain::Address;
 use crate::domain::Lead;
-use crate::domain::Operation;
-use crate::domain::ProviderName;
 use crate::domain::Query;
 use crate::domain::Step;
 use crate::domain::Usd;
@@ -11,6 +10,8 @@ use crate::lists::Counts;
 use crate::worker::Route;
 use crate::worker::Routes;
 use rust_decimal::Decimal;
+use serde_json::Value;
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -48,7 +49,8 @@ pub(super) fn estimate(counts: &Counts, routes: &Routes, lead_cap: Option<Usd>) 
     };
     for entrants in groups(counts) {
         let mut worst_of_lead = Usd::ZERO;
-        let mut asked = Decimal::ONE;
+        // A lead that comes with an address is assumed to be fine, and is not searched.
+        let mut asked = if entrants.like.email.is_some() { Decimal::ZERO } else { Decimal::ONE };
         if entrants.like.email.is_some() {
             for (place, route) in routes.verify.iter().enumerate() {
                 let price = worst_price(route, &example_verification());
@@ -87,17 +89,18 @@ impl Estimate {
     }
 }
 
-/// A lead with an address is verified and taken to be fine in the assumed case; in the worst it is
-/// searched like the others.
-fn groups(counts: &Counts) -> [Entrants; 3] {
+/// One lead of each shape that a list can hold.
+fn groups(counts: &Counts) -> [Entrants; 5] {
     let name =
         Lead { full_name: Some("Ada Sample".to_owned()), domain: Some("acme.test".to_owned()), ..Lead::default() };
     let profile = Lead { linkedin_url: Some("https://www.linkedin.com/in/ada".to_owned()), ..Lead::default() };
-    let address = Lead { email: Address::parse("ada@acme.test"), ..name.clone() };
+    let with_address = |lead: &Lead| Lead { email: Address::parse("ada@acme.test"), ..lead.clone() };
     [
-        Entrants { leads: counts.with_address, like: address },
-        Entrants { leads: counts.by_name, like: name },
-        Entrants { leads: counts.by_profile_only, like: profile },
+        Entrants { leads: counts.address_and_name, like: with_address(&name) },
+        Entrants { leads: counts.address_and_profile, like: with_address(&profile) },
+        Entrants { leads: counts.address_only, like: with_address(&Lead::default()) },
+        Entrants { leads: counts.name, like: name },
+        Entrants { leads: counts.profile, like: profile },
     ]
 }
 
@@ -122,14 +125,69 @@ impl fmt::Display for Estimate {
             "at a find rate of {ASSUMED_FIND_RATE} % a step: {} USD (an assumption, not a promise)",
             self.assumed
         )?;
-        write!(f, "{:<30} {:>18} {:>18}", "step", "worst case", "assumed")?;
-        for (Step { provider, operation }, (worst, assumed)) in &self.by_step {
-            write!(f, "\n{:<30} {worst:>18} {assumed:>18}", step_text(provider, *operation))?;
-        }
-        Ok(())
+        let steps = self.by_step.iter();
+        let rows = steps.map(|(step, (worst, assumed))| [step.to_string(), worst.to_string(), assumed.to_string()]);
+        f.write_str(&output::table_text(["step", "worst case USD, without the cap", "assumed USD"], rows))
     }
 }
 
-fn step_text(provider: &ProviderName, operation: Operation) -> String {
-    format!("{provider}.{}", operation.as_str())
+impl Estimate {
+    /// The same for programs.
+    pub(super) fn to_json(&self) -> Value {
+        let steps = self.by_step.iter().map(|(step, (worst, assumed))| {
+            json!({ "step": step.to_string(), "worst": worst.to_string(), "assumed": assumed.to_string() })
+        });
+        json!({
+            "rows": self.rows,
+            "usable": self.usable,
+            "worst": self.worst.to_string(),
+            "assumed": self.assumed.to_string(),
+            "assumed_find_rate_percent": ASSUMED_FIND_RATE,
+            "steps": steps.collect::<Vec<_>>(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::load;
+    use crate::http::Gates;
+    use std::path::Path;
+
+    fn estimate_of(counts: Counts) -> Estimate {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+        let keys = |name: &str| name.ends_with("_API_KEY").then(|| "key".to_owned());
+        let live = load(Some(&folder), &keys, &[]).unwrap().live;
+        let waterfall = live.default_waterfall(None).unwrap();
+        estimate(&counts, &Routes::with_house_keys(&live, waterfall, &Gates::default()), waterfall.max_spend_per_lead)
+    }
+
+    fn cells(estimate: &Estimate, step: &str) -> (String, String) {
+        let (worst, assumed) = estimate.by_step[&step.parse().unwrap()];
+        (worst.to_string(), assumed.to_string())
+    }
+
+    #[test]
+    fn a_lead_is_counted_once_however_much_it_holds() {
+        let estimate = estimate_of(Counts { rows: 1, usable: 1, address_and_name: 1, ..Counts::default() });
+        assert_eq!(cells(&estimate, "leadmagic.find_email"), ("0.012500000".into(), "0.000000000".into()));
+        // Once for its own address, and once for each of four finders'.
+        let verified = cells(&estimate, "millionverifier.verify_email");
+        assert_eq!(verified, ("0.019500000".into(), "0.003900000".into()));
+    }
+
+    #[test]
+    fn an_address_with_nothing_to_search_by_costs_its_verification_alone() {
+        let estimate = estimate_of(Counts { rows: 1, usable: 1, address_only: 1, ..Counts::default() });
+        assert_eq!(estimate.worst.to_string(), "0.016800000");
+        assert_eq!(estimate.assumed.to_string(), "0.003900000");
+    }
+
+    #[test]
+    fn each_finder_is_assumed_to_find_two_of_five_of_those_it_is_asked_about() {
+        let estimate = estimate_of(Counts { rows: 100, usable: 100, name: 100, ..Counts::default() });
+        assert_eq!(cells(&estimate, "leadmagic.find_email"), ("1.250000000".into(), "0.500000000".into()));
+        assert_eq!(cells(&estimate, "prospeo.find_email"), ("1.980000000".into(), "0.475200000".into()));
+    }
 }

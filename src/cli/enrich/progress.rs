@@ -1,5 +1,6 @@
 //! How far it has come, while it runs: a bar on a terminal, a line every few seconds elsewhere.
 
+use crate::cli::enrich::summary;
 use crate::worker::Engine;
 use crate::worker::Totals;
 use indicatif::ProgressBar;
@@ -8,10 +9,11 @@ use indicatif::ProgressStyle;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 const BAR_EVERY: Duration = Duration::from_millis(200);
 const LINE_EVERY: Duration = Duration::from_secs(5);
-const TEMPLATE: &str = "{bar:30} {pos}/{len} leads  {per_sec}  {eta} left  {msg}";
+const TEMPLATE: &str = "{bar:20} {pos}/{len} leads, {eta} left, {wide_msg}";
 
 /// Shows the engine's counters until dropped by whoever waits for the work. `done` leads of `leads`
 /// had ended before.
@@ -19,12 +21,22 @@ pub(super) async fn show(engine: Arc<Engine>, done: u64, leads: u64) {
     if std::io::stderr().is_terminal() {
         show_bar(&engine, done, leads).await;
     } else {
+        let begun = Instant::now();
         loop {
             tokio::time::sleep(LINE_EVERY).await;
             let totals = engine.meter.totals();
             let ended = done.saturating_add(totals.ended).min(leads);
-            tracing::info!("{ended} of {leads} leads, {}", counts(&totals));
+            let left = time_left(begun.elapsed(), totals.ended, leads.saturating_sub(ended));
+            tracing::info!("{ended} of {leads} leads, {}{left}", counts(&totals));
         }
+    }
+}
+
+/// At the pace so far; nothing to say before the first lead has ended.
+fn time_left(elapsed: Duration, ended: u64, left: u64) -> String {
+    match elapsed.as_secs().saturating_mul(left).checked_div(ended) {
+        Some(seconds) => format!(", about {seconds} s left"),
+        None => String::new(),
     }
 }
 
@@ -55,5 +67,5 @@ impl Drop for ClearBar {
 
 fn counts(totals: &Totals) -> String {
     let by_status: Vec<String> = totals.by_status.iter().map(|(status, count)| format!("{status} {count}")).collect();
-    format!("{}  spent {}", by_status.join(" "), super::summary::spend(totals))
+    format!("{}, spent {} USD", by_status.join(" "), summary::spend(totals))
 }

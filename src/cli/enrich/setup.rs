@@ -27,7 +27,11 @@ pub(super) async fn into_sandbox(live: &Live, keep_limits: bool, tasks: &Tasks) 
     let sandbox = Sandbox::bind(free_port, options).await.context("the sandbox cannot start")?;
     let mut live = live.clone();
     for settings in live.providers.values_mut() {
-        let Some(base_url) = sandbox.base_url(&settings.kind) else { continue };
+        let Some(base_url) = sandbox.base_url(&settings.kind) else {
+            // What is not simulated is left out: nothing paid is reached from here.
+            settings.house_key = None;
+            continue;
+        };
         settings.base_url = base_url;
         settings.house_key = Some(SecretString::from(format!("sandbox-{}", settings.name)));
         if !keep_limits {

@@ -4,9 +4,14 @@ use crate::cli::output;
 use crate::domain::Status;
 use crate::domain::Usd;
 use crate::jobs::Progress;
+use crate::jobs::StoredJob;
 use crate::ledger::Balance;
+use crate::worker::StepTotals;
 use crate::worker::Totals;
 use rust_decimal::Decimal;
+use serde_json::Map;
+use serde_json::Value;
+use serde_json::json;
 
 /// What this run of the command has spent.
 pub(super) fn spend(totals: &Totals) -> Usd {
@@ -20,14 +25,36 @@ pub(super) fn text(progress: &Progress, totals: &Totals, balance: Option<Balance
     parts.push(output::table_text(["leads", ""], statuses));
     let reasons = progress.by_reason.iter().map(|(reason, count)| [reason.to_string(), count.to_string()]);
     parts.push(output::table_text(["reasons", ""], reasons));
-    if !totals.by_step.is_empty() {
-        let steps = totals.by_step.iter().map(|(step, of_step)| {
+    let busy = |of_step: &StepTotals| of_step.called > 0 || of_step.cached > 0;
+    if totals.by_step.values().any(busy) {
+        let steps = totals.by_step.iter().filter(|(_, of_step)| busy(of_step)).map(|(step, of_step)| {
             [step.to_string(), of_step.called.to_string(), of_step.cached.to_string(), of_step.spend.to_string()]
         });
         parts.push(output::table_text(["step", "calls", "from cache", "USD"], steps));
     }
     parts.extend(last_lines(progress, totals, balance));
     parts.join("\n")
+}
+
+/// The same for programs, on one line.
+pub(super) fn json(job: &StoredJob, progress: &Progress, totals: &Totals, balance: Option<Balance>) -> Value {
+    let counted =
+        |words: Vec<(String, u64)>| words.into_iter().map(|(word, n)| (word, n.into())).collect::<Map<_, _>>();
+    let steps = totals.by_step.iter().map(|(step, of_step)| {
+        let StepTotals { called, cached, spend } = of_step;
+        json!({ "step": step.to_string(), "calls": called, "cached": cached, "spend": spend.to_string() })
+    });
+    json!({
+        "job_id": job.id.as_str(),
+        "leads": progress.leads,
+        "done": progress.done,
+        "by_status": counted(progress.by_status.iter().map(|(status, n)| (status.to_string(), *n)).collect()),
+        "by_reason": counted(progress.by_reason.iter().map(|(reason, n)| (reason.to_string(), *n)).collect()),
+        "cost": progress.cost.unwrap_or(Usd::ZERO).to_string(),
+        "spent_now": spend(totals).to_string(),
+        "steps": steps.collect::<Vec<_>>(),
+        "available": balance.map(|balance| balance.available().to_string()),
+    })
 }
 
 fn last_lines(progress: &Progress, totals: &Totals, balance: Option<Balance>) -> Vec<String> {
@@ -38,9 +65,9 @@ fn last_lines(progress: &Progress, totals: &Totals, balance: Option<Balance>) ->
         lines.push(format!("{:.4} USD for each of {verified} verified addresses", each));
     }
     if let Some(balance) = balance {
-        lines.push(format!("{} USD left in the wallet", balance.balance));
+        lines.push(format!("{} USD left in the wallet", balance.available()));
         if balance.held.is_positive() {
-            lines.push(format!("{} USD of it held for calls whose answer is not known yet", balance.held));
+            lines.push(format!("{} USD held for calls whose answer is not recorded yet", balance.held));
         }
     }
     if totals.repeated > 0 {

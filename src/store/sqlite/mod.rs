@@ -82,7 +82,10 @@ pub enum OpenError {
         known: i64,
     },
     /// There is none, and this command does not make one.
-    #[error("there is no store at {0}: `weir enrich` makes one, or name another directory with --data")]
+    #[error(
+        "there is no store at {0}: `weir enrich` makes one; a sandbox run's store needs --sandbox, one in another \
+         directory --data"
+    )]
     Missing(PathBuf),
     /// It is no store, or cannot be read or written.
     #[error("{path} cannot be used as a store: {why}")]

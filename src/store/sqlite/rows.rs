@@ -1,4 +1,4 @@
-//! The rows the group commit reads and writes: wallets, jobs, slices, holds, entries, endings.
+//! The rows the group commit reads and writes: wallets, jobs, slices, entries, endings.
 
 use crate::domain::Address;
 use crate::domain::Ending;
