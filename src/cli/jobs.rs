@@ -238,6 +238,7 @@ mod tests {
             run: Run::FIRST,
             max_spend: None,
             funded: Usd::ZERO,
+            held: Usd::ZERO,
             leads: 3,
             slice_size: 100,
         }

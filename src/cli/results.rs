@@ -144,6 +144,7 @@ mod tests {
             run: Run::FIRST,
             max_spend: None,
             funded: Usd::ZERO,
+            held: Usd::ZERO,
             leads: 1,
             slice_size: 100,
         };

@@ -107,6 +107,8 @@ pub struct StoredJob {
     pub max_spend: Option<Usd>,
     /// What its budgets have put into the wallet.
     pub funded: Usd,
+    /// What its open holds bind.
+    pub held: Usd,
     /// How many leads it has, copies included.
     pub leads: u64,
     /// Leads a slice.

@@ -90,6 +90,8 @@ pub struct Ended {
 pub enum Then {
     /// Nothing yet: the next call is not admitted, or the lead stops here for now.
     Nothing,
+    /// The next attempt cannot begin at once: is its answer known from an earlier one?
+    Recall(Box<Begin>),
     /// The next attempt begins: decide its hold.
     Begin(Box<Begin>),
     /// The attempt's answer comes later, under the provider's handle.

@@ -168,8 +168,11 @@ fn of_read(fault: Fault, reply: &Reply<'_>) -> Fault {
         return Fault::ProtocolError;
     }
     match fault {
-        Fault::BadRequest | Fault::ProtocolError | Fault::Unavailable => Fault::Unavailable,
-        Fault::KeyRejected | Fault::ProviderOutOfCredits | Fault::RateLimited { .. } => fault,
+        // An unpaid account refuses reads as well; what was submitted before may still be answered.
+        Fault::BadRequest | Fault::ProtocolError | Fault::Unavailable | Fault::ProviderOutOfCredits => {
+            Fault::Unavailable
+        }
+        Fault::KeyRejected | Fault::RateLimited { .. } => fault,
     }
 }
 

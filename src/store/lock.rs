@@ -63,12 +63,6 @@ impl JobLock {
         write_process(&mut file).map_err(unusable)?;
         Ok(Self { _file: file })
     }
-
-    /// Does some process, this one included, work on the job?
-    pub fn is_taken(directory: &Path, job: &JobId) -> bool {
-        let path = directory.join("locks").join(format!("{job}.lock"));
-        File::open(path).is_ok_and(|file| file.try_lock().is_err())
-    }
 }
 
 fn write_process(file: &mut File) -> io::Result<()> {
@@ -85,9 +79,7 @@ mod tests {
     fn a_job_has_one_owner_and_the_other_learns_who() {
         let directory = tempfile::tempdir().unwrap();
         let job = JobId::new("job_1");
-        assert!(!JobLock::is_taken(directory.path(), &job));
         let lock = JobLock::take(directory.path(), &job).unwrap();
-        assert!(JobLock::is_taken(directory.path(), &job));
         let refused = JobLock::take(directory.path(), &job).unwrap_err().to_string();
         assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
         drop(lock);

@@ -31,11 +31,13 @@ use tokio::time::Instant;
 use tokio::time::sleep;
 
 /// A pause longer than this gives the hold back: held money is money in use.
-const LONGEST_HELD_PAUSE: Duration = Duration::from_secs(10);
+pub(super) const LONGEST_HELD_PAUSE: Duration = Duration::from_secs(10);
 /// Before the second try of a failing provider; doubled for each one after it.
 const FIRST_BACKOFF: Duration = Duration::from_millis(250);
 /// Before a lost submission is looked up: the provider lists it only when it has stored it.
 const BEFORE_LOOKUP: Duration = Duration::from_secs(3);
+/// How often a lost submission is looked up while the provider does not list anything.
+const LOOKUPS: u32 = 3;
 /// An adapter asks at most so many further questions.
 const MAX_QUESTIONS: u8 = 2;
 
@@ -97,6 +99,9 @@ impl Call<'_> {
             }
         };
         let Moment(now) = clock::moment();
+        if now >= self.deadline.0 {
+            return Err(NoEntry::Late);
+        }
         tokio::select! {
             biased;
             () = self.engine.tasks.stopping() => Err(NoEntry::Stopping),
@@ -241,17 +246,19 @@ impl Call<'_> {
     /// fault, says that it is not there.
     pub(super) async fn look_up(&self) -> LookUp {
         let Some(deferred) = self.route.adapter.deferred() else { return LookUp::NotThere };
-        self.active.park(sleep(BEFORE_LOOKUP)).await;
-        let request = deferred.read_many(self.route.step.operation);
-        let Ok(received) = self.engine.client.send(&self.route.target, &request).await else {
-            return LookUp::NoAnswer;
-        };
-        let reply = received.reply();
-        match deferred.find_reference(&reply, &self.reference) {
-            Some(handle) => LookUp::Found(handle),
-            None if deferred.pick(self.query, &reply, "").is_some() => LookUp::NoAnswer,
-            None => LookUp::NotThere,
+        for _ in 0..LOOKUPS {
+            self.active.park(sleep(BEFORE_LOOKUP)).await;
+            let request = deferred.read_many(self.route.step.operation);
+            let Ok(received) = self.engine.client.send(&self.route.target, &request).await else { continue };
+            let reply = received.reply();
+            match deferred.find_reference(&reply, &self.reference) {
+                Some(handle) => return LookUp::Found(handle),
+                // A reply that is a fault lists nothing, and so says nothing.
+                None if deferred.pick(self.query, &reply, "").is_some() => {}
+                None => return LookUp::NotThere,
+            }
         }
+        LookUp::NoAnswer
     }
 }
 

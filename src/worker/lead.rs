@@ -19,6 +19,7 @@ use crate::ledger::LeadKey;
 use crate::ledger::LedgerError;
 use crate::ledger::Pending;
 use crate::ledger::Then;
+use crate::providers::Answer as ProviderAnswer;
 use crate::waterfall::Moment;
 use crate::waterfall::Next;
 use crate::waterfall::Plan;
@@ -31,10 +32,10 @@ use crate::worker::answers::refusal_outcome;
 use crate::worker::call::Call;
 use crate::worker::call::Called;
 use crate::worker::call::Entry;
+use crate::worker::call::LONGEST_HELD_PAUSE;
 use crate::worker::call::LookUp;
 use crate::worker::call::NoEntry;
 use crate::worker::engine::Engine;
-use crate::worker::records;
 use crate::worker::routes::JobWork;
 use crate::worker::routes::Route;
 use std::sync::Arc;
@@ -136,17 +137,27 @@ impl<'a> LeadAtWork<'a> {
     async fn attempt(&mut self, step: &Step, query: Query, patience: Duration) -> Result<Flow, LedgerError> {
         let Some(route) = self.work.route(step).cloned() else { return Ok(self.pass_over(step.clone())) };
         let mut making = self.make(route, query);
-        self.take_place(&mut making).await?;
-        let entry = match self.enter(&making, patience).await? {
-            Ok(entry) => entry,
-            Err(NoEntry::Stopping) => return self.leave_off().await,
-            // The next decision sees that the time is up.
-            Err(NoEntry::Late) => return Ok(Flow::On),
-            Err(NoEntry::Refused(refusal)) => {
-                return Ok(self.note(making, Upshot::not_asked(refusal_outcome(refusal))));
+        let begin = self.begin(&making)?;
+        let entry = match self.enter_at_once(&mut making).await {
+            Some(entry) => entry,
+            None => {
+                // An answer that is known needs no leave to call. What has ended is committed with the
+                // question: a settlement does not wait for a permit.
+                let recalled = self.commit(Then::Recall(Box::new(begin.clone()))).await?.answer;
+                if !matches!(recalled, Answer::Done) {
+                    return self.without_call(making, recalled).await;
+                }
+                match self.enter(&mut making, patience).await {
+                    Ok(entry) => entry,
+                    Err(NoEntry::Stopping) => return self.leave_off().await,
+                    // The next decision sees that the time is up.
+                    Err(NoEntry::Late) => return Ok(Flow::On),
+                    Err(NoEntry::Refused(refusal)) => {
+                        return Ok(self.note(making, Upshot::not_asked(refusal_outcome(refusal))));
+                    }
+                }
             }
         };
-        let begin = self.begin(&making)?;
         let price = begin.price;
         let committed = self.commit(Then::Begin(Box::new(begin))).await?;
         match committed.answer {
@@ -197,8 +208,11 @@ impl<'a> LeadAtWork<'a> {
     }
 
     /// Calls under a hold that is committed already.
-    async fn enter_and_call(&mut self, making: Making) -> Result<Flow, LedgerError> {
-        match self.enter(&making, Duration::ZERO).await? {
+    async fn enter_and_call(&mut self, mut making: Making) -> Result<Flow, LedgerError> {
+        if making.route.gate.pause_remaining().is_some_and(|pause| pause > LONGEST_HELD_PAUSE) {
+            return Ok(self.note(making, Upshot::not_asked(Outcome::RateLimited(Throttle::GivenBack))));
+        }
+        match self.enter(&mut making, Duration::ZERO).await {
             Ok(entry) => self.call(making, entry).await,
             Err(NoEntry::Stopping) => self.leave_off().await,
             Err(NoEntry::Late) => {
@@ -213,8 +227,10 @@ impl<'a> LeadAtWork<'a> {
     async fn call(&mut self, making: Making, entry: Entry) -> Result<Flow, LedgerError> {
         if let Some(handle) = self.earlier_handle(&making) {
             let reader = self.engine.readers.of(&making.route);
-            if let Some(answer) = reader.read_once(self.engine, &making.route, &making.query, &handle).await {
-                return Ok(self.note(making, Upshot::of(answer)));
+            match reader.read_once(self.engine, &making.route, &making.query, &handle).await {
+                // A fault of the old submission is no answer to the new one.
+                None | Some(ProviderAnswer::Fault(_)) => {}
+                Some(answer) => return Ok(self.note(making, Upshot::of(answer))),
             }
         }
         let called = self.calling(&making).make(entry).await;
@@ -269,7 +285,9 @@ impl<'a> LeadAtWork<'a> {
                 LookUp::Found(handle) => {
                     return self.conclude(making, Called::Deferred { handle, after: Duration::ZERO }).await;
                 }
-                LookUp::NotThere | LookUp::NoAnswer => {}
+                LookUp::NotThere => {}
+                // It may have been taken, and nobody can say: as with any lost answer, it is not repeated.
+                LookUp::NoAnswer => return Ok(self.note(making, Upshot::called(Outcome::Timeout))),
             }
         }
         self.enter_and_call(making).await
@@ -280,58 +298,38 @@ impl<'a> LeadAtWork<'a> {
     fn earlier_handle(&self, making: &Making) -> Option<String> {
         let Attempt { step, about, .. } = &making.attempt;
         let same = |attempt: &&Attempt| attempt.step == *step && attempt.about == *about;
-        self.trail.attempts.iter().rev().filter(same).find_map(|attempt| attempt.end()?.handle.clone())
+        let late = |end: &&AttemptEnd| end.outcome == Outcome::Timeout;
+        self.trail.attempts.iter().rev().filter(same).find_map(|it| it.end().filter(late)?.handle.clone())
     }
 
-    /// A provider that answers later takes only so many waiting attempts of a key.
-    async fn take_place(&mut self, making: &mut Making) -> Result<(), LedgerError> {
-        if making.route.adapter.deferred().is_none() {
-            return Ok(());
+    /// Leave to call, if it is to be had without waiting.
+    async fn enter_at_once(&self, making: &mut Making) -> Option<Entry> {
+        if making.route.adapter.deferred().is_some() {
+            making.place = self.engine.readers.of(&making.route).place_now();
+            making.place.as_ref()?;
         }
-        let reader = self.engine.readers.of(&making.route);
-        making.place = reader.place_now();
-        if making.place.is_none() {
-            self.save().await?;
+        let call = self.calling(making);
+        tokio::select! {
+            biased;
+            entry = call.enter(Duration::ZERO) => entry.ok(),
+            () = std::future::ready(()) => None,
+        }
+    }
+
+    /// Leave to call, waited for; an outage is sat out with `patience`.
+    async fn enter(&self, making: &mut Making, patience: Duration) -> Result<Entry, NoEntry> {
+        let Moment(now) = clock::moment();
+        let left = self.trail.deadline.0.saturating_sub(now);
+        if making.route.adapter.deferred().is_some() && making.place.is_none() {
+            let reader = self.engine.readers.of(&making.route);
+            // A provider that answers later takes only so many waiting attempts of a key.
             making.place = tokio::select! {
+                () = self.engine.tasks.stopping() => return Err(NoEntry::Stopping),
                 place = self.active.park(reader.place()) => place,
-                () = self.engine.tasks.stopping() => None,
+                () = tokio::time::sleep(left) => return Err(NoEntry::Late),
             };
         }
-        Ok(())
-    }
-
-    /// Leave to call. While it does not come at once, what has ended is committed: a settlement does
-    /// not wait for a permit.
-    async fn enter(&mut self, making: &Making, patience: Duration) -> Result<Result<Entry, NoEntry>, LedgerError> {
-        if self.engine.tasks.is_stopping() {
-            return Ok(Err(NoEntry::Stopping));
-        }
-        let call = Call {
-            engine: self.engine,
-            route: &making.route,
-            query: &making.query,
-            reference: String::new(),
-            active: &self.active,
-            deadline: self.trail.deadline,
-        };
-        let Moment(now) = clock::moment();
-        let patience = patience.min(self.trail.deadline.0.saturating_sub(now));
-        let mut entering = std::pin::pin!(call.enter(patience));
-        let at_once = tokio::select! {
-            biased;
-            entry = &mut entering => Some(entry),
-            () = std::future::ready(()) => None,
-        };
-        if let Some(entry) = at_once {
-            return Ok(entry);
-        }
-        if !self.unsaved.is_empty() {
-            let boundary = records::boundary_of(self.key, self.work, std::mem::take(&mut self.unsaved), Then::Nothing);
-            let ended = records::numbers(&boundary);
-            let charged = self.engine.store.commit(boundary).await?.charged;
-            records::record_costs(&mut self.trail.attempts, &ended, &charged, self.engine);
-        }
-        Ok(entering.await)
+        self.calling(making).enter(patience.min(left)).await
     }
 
     async fn leave_off(&mut self) -> Result<Flow, LedgerError> {

@@ -125,6 +125,7 @@ impl Pump {
             Some(work) => self.engine.store.claim_slice(job, slice).await?.map(|claim| (work, claim)),
             None => None,
         };
+        let claim = claim.filter(|(_, claim)| !claim.leads.is_empty());
         let Some((work, claim)) = claim else {
             self.hand_on(message);
             self.queue.settle(message, Disposition::Done);

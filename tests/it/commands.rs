@@ -203,15 +203,16 @@ async fn results_are_the_same_bytes_every_time_and_leave_out_what_has_not_ended(
 }
 
 #[tokio::test]
-async fn a_cancelled_job_says_who_decides_the_rest_and_resume_takes_it_up_again() {
+async fn a_job_cancelled_while_nobody_works_on_it_ends_at_once_and_can_be_resumed() {
     let weir = Weir::new();
     weir.store_job().await;
-    let cancelled = weir.run(&["jobs", "cancel", "job_1"]).out;
-    assert!(cancelled.contains("leads without an ending: 1"), "{cancelled}");
-    assert_eq!(weir.json(&["jobs", "show", "job_1"])[0]["state"], "cancelled");
-    assert!(weir.run(&["jobs", "show", "job_1"]).out.contains("weir jobs resume job_1"));
+    assert_eq!(weir.run(&["jobs", "cancel", "job_1"]).out, "job_1 is cancelled: no call begins any more\n");
+    let shown = &weir.json(&["jobs", "show", "job_1"])[0];
+    assert_eq!((&shown["state"], &shown["done"]), (&json!("cancelled"), &json!(2)));
+    assert_eq!(shown["by_reason"], json!({"invalid_input": 1, "cancelled": 1}));
     let resumed = weir.run(&["jobs", "resume", "job_1"]).out;
-    assert_eq!(resumed, "job_1: run 1, leads to decide: 1; `weir enrich` with the same list does so\n");
+    let how = "`weir enrich FILE --budget 5.000000000` with the same list decides them";
+    assert_eq!(resumed, format!("job_1: run 2, leads to decide: 1; {how}\n"));
     assert_eq!(weir.json(&["jobs", "show", "job_1"])[0]["state"], "queued");
 }
 

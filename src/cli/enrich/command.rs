@@ -15,6 +15,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::config::Live;
 use crate::config::Waterfall;
+use crate::domain::JobId;
 use crate::domain::Usd;
 use crate::domain::WorkspaceId;
 use crate::jobs::JobState;
@@ -30,6 +31,7 @@ use crate::queue::MemoryQueue;
 use crate::queue::Queue;
 use crate::queue::SliceMessage;
 use crate::store::JobLock;
+use crate::store::LockError;
 use crate::store::Store;
 use crate::worker;
 use crate::worker::Engine;
@@ -39,11 +41,16 @@ use crate::worker::Tasks;
 use anyhow::Result;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 
 /// What `--sandbox` grants when no budget is given.
 const SANDBOX_BUDGET: Usd = Usd::from_nanos(10_000_000_000);
+
+/// How often, and how far apart, a job that is taken is tried for.
+const LOCK_TRIES: u32 = 5;
+const LOCK_PAUSE: Duration = Duration::from_millis(40);
 
 /// A list that has been looked through, and where it goes.
 struct List {
@@ -97,7 +104,7 @@ async fn enrich(args: Args, globals: &Globals, tasks: &Tasks) -> Result<Exit> {
     let content = identity::content(&list.scan, &list.mapping, &routes, &waterfall);
     let job_id = identity::job_id(content);
     let directory = path.parent().unwrap_or(Path::new("."));
-    let _lock = JobLock::take(directory, &job_id)?;
+    let _lock = own_job(directory, &job_id).await?;
     let new = NewJob {
         id: job_id,
         workspace: WorkspaceId::new(if globals.sandbox { "sandbox" } else { "local" }),
@@ -153,12 +160,31 @@ async fn take_in(store: &dyn Store, new: NewJob, list: &List) -> Result<StoredJo
     Ok(intake.job)
 }
 
+/// Takes the job. Another start may hold it for a moment, while it gives stale holds back.
+async fn own_job(directory: &Path, job: &JobId) -> Result<JobLock, LockError> {
+    for _ in 0..LOCK_TRIES {
+        match JobLock::take(directory, job) {
+            Err(LockError::Taken { .. }) => tokio::time::sleep(LOCK_PAUSE).await,
+            taken => return taken,
+        }
+    }
+    JobLock::take(directory, job)
+}
+
 /// Money that jobs nobody runs any more have held for too long goes back into the wallet.
 async fn give_back_stale_holds(store: &dyn Store, directory: &Path, own: &StoredJob) -> Result<()> {
-    let jobs = store.list_jobs().await?;
-    let running = jobs.iter().filter(|job| job.key == own.key || JobLock::is_taken(directory, &job.id));
-    let owned = running.map(|job| job.key).collect();
+    let mut owned = vec![own.key];
+    // Nobody may begin to work on such a job before its holds are given back.
+    let mut probed = Vec::new();
+    for job in store.list_jobs().await?.into_iter().filter(|job| job.held.is_positive() && job.key != own.key) {
+        match JobLock::take(directory, &job.id) {
+            Ok(lock) => probed.push(lock),
+            Err(LockError::Taken { .. }) => owned.push(job.key),
+            Err(error) => return Err(error.into()),
+        }
+    }
     let expired = store.expire(clock::wall_ms(), owned).await?;
+    drop(probed);
     if expired > 0 {
         tracing::info!(expired, "holds of jobs that nobody runs any more were given back");
     }
@@ -181,11 +207,7 @@ fn job_work(job: StoredJob, routes: Routes, waterfall: &Waterfall, lead_cap: Opt
 async fn work(engine: &Arc<Engine>, job: &StoredJob, config: &Config) -> Result<Exit> {
     let before = engine.store.progress(job.key).await?;
     engine.store.mark_job(job.key, JobState::Running).await?;
-    let queue = MemoryQueue::default();
-    for slice in 0..config.boot.slices_per_job {
-        queue.publish(SliceMessage { job: job.key, slice: SliceNo(slice) });
-    }
-    let working = worker::work(Arc::clone(engine), Arc::new(queue));
+    let working = work_every_slice(engine, job, config);
     let showing = progress::show(Arc::clone(engine), before.done, before.leads);
     tokio::pin!(working);
     let worked = tokio::select! {
@@ -204,6 +226,24 @@ async fn work(engine: &Arc<Engine>, job: &StoredJob, config: &Config) -> Result<
     }
     engine.store.mark_job(job.key, JobState::Completed).await?;
     Ok(Exit::Done)
+}
+
+/// Works until no slice has a lead to decide: `jobs resume` may open leads again meanwhile.
+async fn work_every_slice(engine: &Arc<Engine>, job: &StoredJob, config: &Config) -> Result<()> {
+    let mut before = Vec::new();
+    loop {
+        let open = engine.store.open_slices(job.key).await?;
+        // A round that decides nothing would decide nothing again.
+        if open.is_empty() || open == before || engine.tasks.is_stopping() {
+            return Ok(());
+        }
+        before = open;
+        let queue = MemoryQueue::default();
+        for slice in 0..config.boot.slices_per_job {
+            queue.publish(SliceMessage { job: job.key, slice: SliceNo(slice) });
+        }
+        worker::work(Arc::clone(engine), Arc::new(queue)).await?;
+    }
 }
 
 /// Until Ctrl-C, or a polite request to end. A system that cannot tell of them stops us by itself.

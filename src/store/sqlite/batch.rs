@@ -94,6 +94,7 @@ impl<'a> Batch<'a> {
         }
         let answer = match &boundary.then {
             Then::Nothing => Answer::Done,
+            Then::Recall(begin) => self.recall(boundary, begin)?.unwrap_or(Answer::Done),
             Then::Begin(_) => {
                 let behind = (queued || self.poor.contains(&boundary.account)).then_some(Obstacle::Wallet);
                 match self.begin(boundary, behind)? {
@@ -122,15 +123,22 @@ impl<'a> Batch<'a> {
         if self.epoch(boundary.lead)? != boundary.lead.epoch {
             return Ok(Begun::Answered(Answer::Fenced));
         }
-        if self.job(boundary.lead.job)?.row.state == JobState::Cancelled {
-            return self.first_answer_or(boundary, begin, Begun::Answered(Answer::Cancelled));
-        }
-        if let Some(end) = attempts::find_reusable(self.transaction, begin)? {
-            let recorded = self.record_unmade(boundary.lead, begin, &end)?;
-            let cached = Begun::Answered(Answer::Cached(end));
-            return if recorded { Ok(cached) } else { self.first_answer_or(boundary, begin, cached) };
+        if let Some(known) = self.recall(boundary, begin)? {
+            return Ok(Begun::Answered(known));
         }
         self.decide(boundary, begin, behind)
+    }
+
+    /// What needs no hold: the job is cancelled, or the answer is known and recorded as the attempt's.
+    fn recall(&mut self, boundary: &Boundary, begin: &Begin) -> Result<Option<Answer>, LedgerError> {
+        if self.job(boundary.lead.job)?.row.state == JobState::Cancelled {
+            return Ok(Some(self.first_answer(boundary, begin)?.unwrap_or(Answer::Cancelled)));
+        }
+        let Some(end) = attempts::find_reusable(self.transaction, begin)? else { return Ok(None) };
+        if self.record_unmade(boundary.lead, begin, &end)? {
+            return Ok(Some(Answer::Cached(end)));
+        }
+        Ok(Some(self.first_answer(boundary, begin)?.unwrap_or(Answer::Cached(end))))
     }
 
     fn first_answer_or(&self, boundary: &Boundary, begin: &Begin, new: Begun) -> Result<Begun, LedgerError> {

@@ -21,6 +21,11 @@ const MAX_BATCH: usize = 1024;
 /// How often holds that wait are looked at again, for what other processes have freed.
 const RETRY_WAITING: Duration = Duration::from_millis(250);
 
+/// Between two tries of a store that cannot be used.
+const RETRY_STORE: Duration = Duration::from_millis(500);
+/// After so many, half a minute at the least, a store that cannot be used ends the work.
+const MAX_STORE_TRIES: u32 = 60;
+
 type Work = Box<dyn FnOnce(&mut Connection) + Send>;
 
 enum Item {
@@ -109,12 +114,12 @@ impl Writer {
     }
 
     /// Commits a batch whole. One that fails on its content is split until the guilty item fails
-    /// alone; one that fails on the store fails for all, since nothing of it was written.
+    /// alone; one that fails on the store for too long fails for all, since nothing of it was written.
     fn commit(&mut self, mut items: Vec<(Box<Boundary>, Responder)>) {
         if items.is_empty() {
             return;
         }
-        match self.apply(&items) {
+        match self.apply_patiently(&items) {
             Ok(applied) => {
                 for ((boundary, responder), applied) in items.into_iter().zip(applied) {
                     match applied {
@@ -132,6 +137,22 @@ impl Writer {
                 let second_half = items.split_off(items.len().div_ceil(2));
                 self.commit(items);
                 self.commit(second_half);
+            }
+        }
+    }
+
+    /// A store that is busy, full or failing for a while is waited for: what was learned from a paid
+    /// call is held here alone until it is committed.
+    fn apply_patiently(&mut self, items: &[(Box<Boundary>, Responder)]) -> Result<Vec<Applied>, LedgerError> {
+        let mut tries = 1;
+        loop {
+            match self.apply(items) {
+                Err(error) if error.is_transient() && tries < MAX_STORE_TRIES => {
+                    tracing::warn!("{error}; trying again");
+                    std::thread::park_timeout(RETRY_STORE);
+                    tries += 1;
+                }
+                decided => return decided,
             }
         }
     }

@@ -43,7 +43,7 @@ use rusqlite::Row;
 use std::str::FromStr;
 
 const JOB: &str = "SELECT id, job_id, workspace, account, waterfall, content, state, run, max_spend, funded, leads, \
-     slice_size FROM jobs";
+     slice_size, held FROM jobs";
 
 fn read_job(row: &Row<'_>) -> rusqlite::Result<StoredJob> {
     let max_spend: Option<i64> = row.get(8)?;
@@ -60,6 +60,7 @@ fn read_job(row: &Row<'_>) -> rusqlite::Result<StoredJob> {
         funded: usd(row, 9)?,
         leads: row.get(10)?,
         slice_size: row.get(11)?,
+        held: usd(row, 12)?,
     })
 }
 

@@ -112,8 +112,9 @@ impl Jobs for SqliteStore {
 
     fn mark_job(&self, job: JobKey, state: JobState) -> Later<'_, ()> {
         Box::pin(self.write(move |connection| {
-            // What is cancelled is opened again by `resume` alone.
-            let sql = "UPDATE jobs SET state = ?2, updated_at = ?3 WHERE id = ?1 AND state <> 'cancelled'";
+            // What is cancelled is opened again by `resume` alone; what has leads to decide is not complete.
+            let sql = "UPDATE jobs SET state = ?2, updated_at = ?3 WHERE id = ?1 AND state <> 'cancelled' \
+                       AND (?2 <> 'completed' OR NOT EXISTS (SELECT 1 FROM slices WHERE job = ?1 AND pending > 0))";
             transact(connection, |transaction| {
                 execute(transaction, sql, (job.0, state.as_str(), clock::wall_ms())).map(drop)
             })

@@ -209,10 +209,14 @@ fn claim_nature(connection: &Connection, path: &Path, nature: Nature) -> Result<
     }
 }
 
-/// What an SQLite failure means to the caller.
+/// What an SQLite failure means to the caller: what is wrong with the content stays wrong, what is wrong
+/// with the file may pass.
 fn store_error(error: &rusqlite::Error) -> LedgerError {
+    use rusqlite::ErrorCode::ConstraintViolation;
+    use rusqlite::ErrorCode::DatabaseCorrupt;
+    use rusqlite::ErrorCode::NotADatabase;
     match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::ConstraintViolation) => LedgerError::Corrupt(error.to_string()),
-        _ => LedgerError::Unavailable(error.to_string()),
+        None | Some(ConstraintViolation | DatabaseCorrupt | NotADatabase) => LedgerError::Corrupt(error.to_string()),
+        Some(_) => LedgerError::Unavailable(error.to_string()),
     }
 }

@@ -60,7 +60,7 @@ impl Waiting {
                 }
             }
             // The guilty one hears of it; when the store itself fails, everybody goes on waiting.
-            Err((_, error)) if error.is_transient() => {}
+            Err((_, error)) if error.is_transient() => tracing::warn!("{error}; holds go on waiting"),
             Err((place, error)) => {
                 if let Some((_, responder)) = self.queue.remove(place) {
                     responder.answer(Err(error));
