@@ -16,13 +16,14 @@ pub struct Args {}
 /// When the store cannot be made or is newer than this program.
 pub fn run(_: &Args, globals: &Globals) -> Result<Exit> {
     let config = globals.load_config()?;
-    globals.make_store(&config)?;
     let path = globals.store_path(&config)?;
+    let what = if path.exists() { "is up to date" } else { "is created" };
+    globals.make_store(&config)?;
     let path = path.display();
     if globals.json {
         output::line(json!({ "ok": true, "store": path.to_string() }))?;
     } else {
-        output::line(format!("{path} is up to date"))?;
+        output::line(format!("{path} {what}"))?;
     }
     Ok(Exit::Done)
 }

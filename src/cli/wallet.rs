@@ -199,14 +199,17 @@ fn balance_json(workspace: &WorkspaceId, wallet: Balance) -> Value {
 
 fn entry_row(entry: &Entry) -> [String; 6] {
     let paid = entry.paid.as_ref().map(|(job, lead, step)| format!("{job} {lead} {step}"));
-    let subject = entry.reference.clone().or(paid).unwrap_or_default();
+    let mut subject = entry.reference.clone().or(paid).unwrap_or_default();
+    if let Some(note) = &entry.note {
+        subject += &format!(": {note}");
+    }
     let (amount, balance) = (entry.amount.to_string(), entry.balance.to_string());
     [entry.seq.to_string(), timestamp(entry.at_ms), entry.kind.clone(), amount, balance, subject]
 }
 
 fn entry_json(entry: &Entry) -> Value {
     let paid = entry.paid.as_ref();
-    json!({
+    let mut line = json!({
         "seq": entry.seq,
         "at": timestamp(entry.at_ms),
         "kind": entry.kind,
@@ -217,7 +220,11 @@ fn entry_json(entry: &Entry) -> Value {
         "lead_id": paid.map(|(_, lead, _)| lead.as_str()),
         "provider": paid.map(|(.., step)| step.provider.as_str()),
         "operation": paid.map(|(.., step)| step.operation.as_str()),
-    })
+    });
+    if let (Value::Object(fields), Some(note)) = (&mut line, &entry.note) {
+        fields.insert("note".to_owned(), json!(note));
+    }
+    line
 }
 
 fn audit_json(audit: &Audit) -> Value {
@@ -250,6 +257,7 @@ mod tests {
             amount: Usd::from_nanos(-10_000_000),
             balance: Usd::from_nanos(24_990_000_000),
             reference: None,
+            note: None,
             paid: Some((JobId::new("job_1"), LeadId::new("7"), step)),
         };
         expect![[r#"{"seq":2,"at":"2027-01-15T08:00:00.000Z","kind":"settle","amount":"-0.010000000","balance":"24.990000000","ref":null,"job_id":"job_1","lead_id":"7","provider":"leadmagic","operation":"find_email"}"#]]

@@ -119,6 +119,8 @@ pub struct Entry {
     pub balance: Usd,
     /// The caller's reference of a top-up or adjustment.
     pub reference: Option<String>,
+    /// Why, for an adjustment.
+    pub note: Option<String>,
     /// For a settlement: the lead and the step that were paid.
     pub paid: Option<(JobId, LeadId, Step)>,
 }

@@ -56,7 +56,15 @@ impl Out {
         {
             return Err(refuse("this is the list itself; name another file with -o".to_owned()));
         }
-        self.begin().map_err(|cause| refuse(format!("cannot be written: {cause}")))?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            let missing = format!(
+                "cannot be written: there is no folder {}; make it, or name another file with -o",
+                folder.display()
+            );
+            return Err(refuse(missing));
+        }
+        self.begin().map_err(|cause| refuse(format!("cannot be written: {}; name another with -o", cause.kind())))?;
         Ok(())
     }
 

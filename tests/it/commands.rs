@@ -108,6 +108,7 @@ fn the_help_shows_the_main_job_first_with_an_example() {
 #[test]
 fn a_new_store_is_made_by_migrate_and_found_empty() {
     let weir = Weir::new();
+    assert_eq!(weir.run(&["migrate"]).out, "store/weir.db is created\n");
     assert_eq!(weir.run(&["migrate"]).out, "store/weir.db is up to date\n");
     assert_eq!(weir.json(&["migrate"]), [json!({"ok": true, "store": "store/weir.db"})]);
     assert_eq!(weir.json(&["jobs", "list"]), Vec::<Value>::new());
@@ -166,7 +167,7 @@ fn the_ledger_lists_every_change_oldest_first_and_the_audit_agrees() {
     let lines: Vec<String> = lines.iter().map(Value::to_string).collect();
     expect![[r#"
         {"seq":1,"at":null,"kind":"top_up","amount":"25.000000000","balance":"25.000000000","ref":"r1","job_id":null,"lead_id":null,"provider":null,"operation":null}
-        {"seq":2,"at":null,"kind":"adjust","amount":"-0.010000000","balance":"24.990000000","ref":"r2","job_id":null,"lead_id":null,"provider":null,"operation":null}"#]]
+        {"seq":2,"at":null,"kind":"adjust","amount":"-0.010000000","balance":"24.990000000","ref":"r2","job_id":null,"lead_id":null,"provider":null,"operation":null,"note":"a correction"}"#]]
     .assert_eq(&lines.join("\n"));
     assert!(weir.run(&["wallet", "ledger", "acme"]).out.contains("24.990000000"));
     expect![[r#"

@@ -162,7 +162,7 @@ fn read_entries(
     after: i64,
     limit: u32,
 ) -> Result<Vec<Entry>, LedgerError> {
-    let sql = "SELECT e.seq, e.at, e.kind, e.amount, e.balance, e.reference, j.job_id, l.lead_id, t.step \
+    let sql = "SELECT e.seq, e.at, e.kind, e.amount, e.balance, e.reference, j.job_id, l.lead_id, t.step, e.note \
                FROM entries e LEFT JOIN attempts t ON t.id = e.attempt \
                LEFT JOIN jobs j ON j.id = t.job LEFT JOIN leads l ON l.job = t.job AND l.n = t.lead \
                WHERE e.account = ?1 AND e.seq > ?2 ORDER BY e.seq LIMIT ?3";
@@ -181,6 +181,7 @@ fn read_entries(
             amount,
             balance,
             reference: row.get(5)?,
+            note: row.get(9)?,
             paid,
         })
     })

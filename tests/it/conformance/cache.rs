@@ -25,6 +25,20 @@ pub(super) async fn an_answer_is_taken_within_its_age_and_not_beyond_it(lab: Lab
     assert_eq!(lab.tell(third.begin(Call { cached_since_ms: i64::MAX, ..ANY_AGE })).await, "granted");
 }
 
+pub(super) async fn a_known_answer_is_recalled_without_a_hold_and_an_unknown_one_leaves_no_trace(lab: Lab) {
+    lab.top_up("10").await;
+    let (first, second) = (lab.job("1st", 1).await, lab.job("2nd", 1).await);
+    assert_eq!(lab.tell(first.recall(ANY_AGE)).await, "done");
+    assert!(lab.trail(&first, 1).await.is_empty());
+    assert_eq!(lab.tell(first.begin(ANY_AGE)).await, "granted");
+    assert_eq!(lab.tell(first.end(ANY_AGE, "3")).await, "charged 3; done");
+
+    assert_eq!(lab.tell(second.recall(ANY_AGE)).await, "cached found");
+    assert_eq!(lab.tell(second.recall(ANY_AGE)).await, "cached found");
+    assert_eq!(lab.trail(&second, 1).await, ["leadmagic: found, cached, 0"]);
+    assert_eq!(lab.wallet().await, "7, 0 held");
+}
+
 pub(super) async fn an_answer_does_not_cross_workspaces(lab: Lab) {
     lab.top_up("10").await;
     let ours = lab.job("ours", 1).await;

@@ -183,6 +183,11 @@ impl Job {
         self.boundary(call.lead, Vec::new(), self.begun(call))
     }
 
+    /// Asks for a known answer only.
+    pub(crate) fn recall(&self, call: Call) -> Boundary {
+        self.boundary(call.lead, Vec::new(), Then::Recall(Box::new(self.beginning(call))))
+    }
+
     /// The call has found an address, and its provider takes `owed`.
     pub(crate) fn end(&self, call: Call, owed: &str) -> Boundary {
         self.boundary(call.lead, vec![self.ended(call, owed)], Then::Nothing)
@@ -206,7 +211,11 @@ impl Job {
     }
 
     fn begun(&self, call: Call) -> Then {
-        Then::Begin(Box::new(Begin {
+        Then::Begin(Box::new(self.beginning(call)))
+    }
+
+    fn beginning(&self, call: Call) -> Begin {
+        Begin {
             n: AttemptNo::new(call.n),
             run: self.run,
             step: call.step(),
@@ -217,7 +226,7 @@ impl Job {
             cached_since_ms: Some(call.cached_since_ms),
             expires_ms: call.expires_ms,
             config_version: config_version(),
-        }))
+        }
     }
 
     fn ended(&self, call: Call, owed: &str) -> Ended {

@@ -49,6 +49,7 @@ pub(crate) async fn exercise(open: impl Fn() -> Arc<dyn Store>) {
     suite.try_out(waits::an_older_owner_waits_for_nothing);
 
     suite.try_out(cache::an_answer_is_taken_within_its_age_and_not_beyond_it);
+    suite.try_out(cache::a_known_answer_is_recalled_without_a_hold_and_an_unknown_one_leaves_no_trace);
     suite.try_out(cache::an_answer_does_not_cross_workspaces);
 
     suite.try_out(leads::a_job_is_found_as_it_was_created);

@@ -49,6 +49,27 @@ fn a_provider_that_is_down_for_a_while_costs_time_and_neither_leads_nor_money() 
 }
 
 #[test]
+fn what_is_known_costs_nothing_while_its_provider_is_down() {
+    let sandbox = SandboxProcess::start(&[]);
+    let both = Config { find: &["leadmagic", "prospeo"], worker: "lead_deadline = \"2s\"", ..CONFIG };
+    let folder = Folder::new(both, &sandbox);
+    let known = list_of(&[(60, "hit")]);
+    folder.write("leads.csv", &known);
+    folder.enrich("20");
+    let spent = folder.spent();
+
+    // New leads come first: they find out that the provider is down.
+    let (header, leads) = known.split_once('\n').unwrap();
+    let new = list_of(&[(20, "miss")]);
+    folder.write("more.csv", format!("{header}\n{}{leads}", new.split_once('\n').unwrap().1));
+    sandbox.fault(&json!({"provider": "leadmagic", "down": true}));
+    folder.run(&["enrich", "more.csv", "--budget", "5", "--concurrency", "8"]).done();
+    assert_eq!(folder.spent(), spent);
+    assert!(endings(&folder.read("more.enriched.csv")).contains("60 verified/none"));
+    folder.assert_audit_is_clean();
+}
+
+#[test]
 fn a_rejected_key_is_not_tried_again_and_costs_nothing() {
     let (calls, endings, outcomes) = with_key("bad-key", "4");
     assert_eq!((endings.as_str(), outcomes), ("40 failed/providers_unavailable", vec!["key_rejected".to_owned()]));

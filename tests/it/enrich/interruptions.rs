@@ -76,3 +76,22 @@ fn a_job_cancelled_from_elsewhere_stops_calling_gives_every_lead_its_ending_and_
 
     assert_finished_as_if_undisturbed(&folder, &sandbox);
 }
+
+#[test]
+fn a_killed_job_that_is_cancelled_gives_back_what_it_held_and_every_lead_its_ending() {
+    let sandbox = SandboxProcess::start(&["--latency", "20"]);
+    let folder = Folder::new(CONFIG, &sandbox);
+    folder.write("leads.csv", list_of(&[(60, "hit"), (20, "miss")]));
+    let running = folder.start(&["enrich", "leads.csv", "--budget", "5", "--concurrency", "8"]);
+    until("calls", || sandbox.count() >= 30);
+    running.kill();
+    let calls = sandbox.count();
+    folder.run(&["jobs", "cancel", &folder.job()]).done();
+
+    // What was in flight at the kill may still have been recorded.
+    assert!(sandbox.count() <= calls + 8, "the cancelled job was called for");
+    let job = &folder.json(&["jobs", "show", &folder.job()])[0];
+    assert_eq!((job["state"].as_str(), job["done"].as_u64()), (Some("cancelled"), Some(80)), "{job}");
+    assert_eq!(folder.json(&["wallet", "show", "local"])[0]["held"], "0.000000000");
+    folder.assert_audit_is_clean();
+}
