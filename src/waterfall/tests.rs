@@ -397,3 +397,24 @@ fn a_cancelled_lead_keeps_what_is_known_and_can_be_resumed() {
     check("lm | zb", "lm: not_found; cancel", "not_found none");
     check("lm | zb", "lm: found a; zb a: catch_all; cancel", "risky none: a catch_all, from lm, by zb");
 }
+
+#[test]
+fn an_ending_names_what_kept_its_own_address_from_a_verdict() {
+    // Nobody refused to pay for this address; what a finder was refused is of no account to it.
+    check("lm pr | zb", "lm: unaffordable; pr: found a; time is up", "unverified deadline: a unjudged, from pr");
+    let story = "lm: found a; zb a: unaffordable; mv a: unavailable breaker_open; time is up";
+    check("lm | zb mv", story, "unverified wallet_empty: a unjudged, from lm");
+}
+
+#[test]
+fn a_verifier_worth_waiting_for_is_waited_for_though_a_later_address_cannot_be_verified() {
+    let story =
+        "lm: found a; zb a: unknown; mv a: unavailable breaker_open; pr: found b; zb b: unaffordable; mv b: timeout";
+    check("lm pr | zb mv", story, "after outage mv a");
+}
+
+#[test]
+fn the_unknown_of_a_verifier_that_left_the_plan_still_counts() {
+    let story = "lm: found a; zb a: unknown; run 2; mv a: unaffordable";
+    check("lm | mv", story, "risky wallet_empty: a unknown, from lm, by zb");
+}

@@ -182,9 +182,10 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
     if found > known {
         return Err(OpenError::Newer { path: path.to_owned(), found, known });
     }
-    let applied = usize::try_from(found).unwrap_or(0);
-    for migration in MIGRATIONS.iter().skip(applied) {
-        transaction.execute_batch(migration).map_err(unusable)?;
+    for (version, migration) in (1..).zip(MIGRATIONS) {
+        if version > found {
+            transaction.execute_batch(migration).map_err(unusable)?;
+        }
     }
     if found < known {
         transaction.pragma_update(None, "user_version", known).map_err(unusable)?;
