@@ -140,8 +140,8 @@ fn figures(part: &str, cost: &LeadCost, args: &Args) -> Value {
         "in_flight": args.in_flight,
         "runs": args.runs,
         "leads_per_s": cost.leads_per_s.round(),
-        "us_self": cost.own_us,
-        "us_sandbox": cost.sandbox_us,
+        "us_self": (cost.own_us * 10.0).round() / 10.0,
+        "us_sandbox": (cost.sandbox_us * 10.0).round() / 10.0,
         "exact": true,
     })
 }

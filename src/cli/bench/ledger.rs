@@ -106,9 +106,9 @@ fn figures(part: &str, measured: &Measured, args: &Args) -> Value {
         "runs": args.runs,
         "per_s": measured.operations_per_s.round(),
         "boundaries_per_s": measured.requests_per_s.round(),
-        "p50_us": measured.p50_us,
-        "p99_us": measured.p99_us,
-        "us_self": measured.own_us,
+        "p50_us": (measured.p50_us * 10.0).round() / 10.0,
+        "p99_us": (measured.p99_us * 10.0).round() / 10.0,
+        "us_self": (measured.own_us * 10.0).round() / 10.0,
         "exact": true,
     })
 }

@@ -28,8 +28,10 @@ use std::time::Duration;
 
 /// How long a transaction waits for another process's.
 const BUSY: Duration = Duration::from_secs(10);
-/// Page cache of a connection, in KiB.
-const CACHE_KIB: i64 = 16 * 1024;
+/// Page cache of the writer and of the reader, in KiB: what does not fit is in the system's own cache, and
+/// the program stays as small with a long list as with a short one.
+const WRITER_CACHE_KIB: i64 = 8 * 1024;
+const READER_CACHE_KIB: i64 = 2 * 1024;
 /// Pages the write-ahead log may hold before they are copied into the file (32 MiB): a page that
 /// many commits change is then copied once, not once every few commits.
 const WAL_PAGES: i64 = 8 * 1024;
@@ -113,10 +115,10 @@ impl SqliteStore {
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             std::fs::create_dir_all(parent).map_err(|error| unusable(error.to_string()))?;
         }
-        let mut writer = connect(path).map_err(|error| unusable(error.to_string()))?;
+        let mut writer = connect(path, WRITER_CACHE_KIB).map_err(|error| unusable(error.to_string()))?;
         migrate(&mut writer, path)?;
         claim_nature(&writer, path, nature)?;
-        let reader = connect(path).map_err(|error| unusable(error.to_string()))?;
+        let reader = connect(path, READER_CACHE_KIB).map_err(|error| unusable(error.to_string()))?;
         let committer = Committer::start(writer).map_err(|error| unusable(error.to_string()))?;
         Ok(Self { committer, reader: Arc::new(Mutex::new(reader)) })
     }
@@ -156,7 +158,7 @@ impl SqliteStore {
     }
 }
 
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
+fn connect(path: &Path, cache_kib: i64) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -165,7 +167,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
-    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.pragma_update(None, "cache_size", -cache_kib)?;
     connection.pragma_update(None, "foreign_keys", false)?;
     // Without it every statement on a table with a partial index is planned anew whenever a parameter
     // is bound: half of the ledger's time.
