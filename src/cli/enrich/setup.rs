@@ -61,14 +61,16 @@ pub(super) fn settings(config: &Config, concurrency: Option<u32>) -> Settings {
 
 /// Says what was left out, and refuses a waterfall of finders of which none is left.
 pub(super) fn check_routes(routes: &Routes, waterfall: &Waterfall, globals: &Globals) -> Result<()> {
-    for (provider, why) in &routes.left_out {
-        tracing::warn!("{provider} is left out: {why}");
-    }
     let nothing_left = routes.find.is_empty() && (!waterfall.find.is_empty() || routes.verify.is_empty());
     if !nothing_left {
+        for (provider, why) in &routes.left_out {
+            tracing::warn!("{provider} is left out: {why}");
+        }
         return Ok(());
     }
-    let reasons: Vec<String> = routes.left_out.iter().map(|(provider, why)| format!("\n  {provider}: {why}")).collect();
+    // A verifier's key would not help here.
+    let finders = routes.left_out.iter().filter(|(provider, _)| waterfall.find.contains(provider));
+    let reasons: Vec<String> = finders.map(|(provider, why)| format!("\n  {provider}: {why}")).collect();
     let hint = if globals.sandbox { "" } else { "\nOr try it without keys: add --sandbox." };
     let name = &waterfall.name;
     Err(BadInput(format!("waterfall {name}: no finder can be used{}{hint}", reasons.concat())).into())
