@@ -81,7 +81,7 @@ pub(super) struct Making {
     pub(super) query: Query,
     pub(super) attempt: Attempt,
     pub(super) began: Moment,
-    /// What its hold binds, once it is granted here.
+    /// What its hold binds; `None` when an earlier owner began it.
     pub(super) held: Option<Usd>,
     /// Among those who wait for late answers of this key.
     pub(super) place: Option<OwnedSemaphorePermit>,
@@ -158,10 +158,10 @@ impl<'a> LeadAtWork<'a> {
                 }
             }
         };
-        let price = begin.price;
+        making.held = Some(begin.price);
         let committed = self.commit(Then::Begin(Box::new(begin))).await?;
         match committed.answer {
-            Answer::Granted => self.call(Making { held: Some(price), ..making }, entry).await,
+            Answer::Granted => self.call(making, entry).await,
             Answer::Wait(pending) => {
                 drop(entry);
                 self.wait_for_money(making, pending).await
@@ -210,16 +210,18 @@ impl<'a> LeadAtWork<'a> {
     /// Calls under a hold that is committed already.
     async fn enter_and_call(&mut self, mut making: Making) -> Result<Flow, LedgerError> {
         if making.route.gate.pause_remaining().is_some_and(|pause| pause > LONGEST_HELD_PAUSE) {
-            return Ok(self.note(making, Upshot::not_asked(Outcome::RateLimited(Throttle::GivenBack))));
+            return Ok(self.not_called(making, Outcome::RateLimited(Throttle::GivenBack)));
         }
         match self.enter(&mut making, Duration::ZERO).await {
-            Ok(entry) => self.call(making, entry).await,
-            Err(NoEntry::Stopping) => self.leave_off().await,
-            Err(NoEntry::Late) => {
-                let throttled = Outcome::RateLimited(Throttle::TriesSpent);
-                Ok(self.note(making, Upshot::not_asked(throttled)))
+            Ok(entry) => {
+                if making.is_taken_up() {
+                    self.engine.meter.repeated();
+                }
+                self.call(making, entry).await
             }
-            Err(NoEntry::Refused(refusal)) => Ok(self.note(making, Upshot::not_asked(refusal_outcome(refusal)))),
+            Err(NoEntry::Stopping) => self.leave_off().await,
+            Err(NoEntry::Late) => Ok(self.not_called(making, Outcome::RateLimited(Throttle::TriesSpent))),
+            Err(NoEntry::Refused(refusal)) => Ok(self.not_called(making, refusal_outcome(refusal))),
         }
     }
 
@@ -279,7 +281,6 @@ impl<'a> LeadAtWork<'a> {
         if let Some(handle) = submitted {
             return self.await_answer(making, handle, Duration::ZERO).await;
         }
-        self.engine.meter.repeated();
         if making.route.adapter.deferred().is_some() {
             match self.calling(&making).look_up().await {
                 LookUp::Found(handle) => {

@@ -91,6 +91,18 @@ impl LeadAtWork<'_> {
         })
     }
 
+    /// A begun attempt that is not called after all. Whether an earlier owner's call was billed nobody
+    /// knows: the customer does not pay for it, and the house's possible loss is counted.
+    pub(super) fn not_called(&mut self, making: Making, outcome: Outcome) -> Flow {
+        let Making { route, query, .. } = &making;
+        if making.is_taken_up()
+            && let Ok(worst) = route.price.of(route.adapter.worst_case(query))
+        {
+            self.engine.meter.lost(&route.step.provider, worst);
+        }
+        self.note(making, Upshot::not_asked(outcome))
+    }
+
     /// The attempt has ended: on the trail at once, in the store with the next boundary.
     pub(super) fn note(&mut self, making: Making, upshot: Upshot) -> Flow {
         let Making { route, query, mut attempt, began, held, place: _ } = making;
@@ -127,6 +139,13 @@ impl LeadAtWork<'_> {
         self.trail.attempts.push(attempt.clone());
         self.unsaved.push(Ended { attempt, fingerprint, owed: Usd::ZERO, held: None, config_version });
         Flow::On
+    }
+}
+
+impl Making {
+    /// Did an earlier owner begin it?
+    pub(super) const fn is_taken_up(&self) -> bool {
+        self.held.is_none()
     }
 }
 
