@@ -61,7 +61,7 @@ struct Untried {
 /// When the job or the lead is not in the store, or the store cannot be used.
 pub async fn run(args: Args, globals: &Globals) -> Result<Exit> {
     let config = globals.load_config()?;
-    let store = globals.open_store(&config)?;
+    let store = globals.open_store(&config).await?;
     let job = find_job(&*store, &args.job).await?;
     let result = find_result(&*store, &job, &args.lead).await?;
     // A copy was not worked itself: its story is the original's.

@@ -4,11 +4,15 @@ use crate::cli::BadInput;
 use crate::config::Config;
 use crate::config::Origin;
 use crate::config::load;
+use crate::keys::MasterKey;
 use crate::store::Nature;
+use crate::store::PostgresStore;
 use crate::store::SqliteStore;
 use crate::store::Store;
+use crate::worker::Keyring;
 use anyhow::Result;
 use secrecy::ExposeSecret;
+use secrecy::SecretString;
 use std::env;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -52,7 +56,7 @@ impl Globals {
         let config = load(self.config.as_deref(), &lookup, &all.collect::<Vec<_>>())?;
         match config.origin {
             Origin::Shipped => tracing::info!("there is no config/weir.toml: the shipped configuration is in force"),
-            Origin::File(_) => {}
+            Origin::File(_) | Origin::Stored => {}
         }
         Ok(config)
     }
@@ -60,41 +64,83 @@ impl Globals {
     /// Where the embedded store is.
     ///
     /// # Errors
-    /// When `store.url` names another kind of store.
+    /// When `store.url` names a shared store: what runs on one machine keeps its own.
     pub fn store_path(&self, config: &Config) -> Result<PathBuf> {
+        match self.place(config)? {
+            Place::File(path) => Ok(path),
+            Place::Database(_) => {
+                let why = "store.url names a PostgreSQL store, which is for workers";
+                Err(BadInput(format!("{why}; name a directory for this machine's own store with --data")).into())
+            }
+        }
+    }
+
+    /// Is the store one that workers share?
+    ///
+    /// # Errors
+    /// When `store.url` names no kind of store.
+    pub fn is_shared(&self, config: &Config) -> Result<bool> {
+        Ok(matches!(self.place(config)?, Place::Database(_)))
+    }
+
+    /// Where the store is.
+    pub(super) fn place(&self, config: &Config) -> Result<Place> {
         let path = match &self.data {
             Some(dir) => dir.join(STORE),
-            None => embedded_path(config.boot.store_url.expose_secret())?,
+            None => match embedded_path(config.boot.store_url.expose_secret()) {
+                Some(path) => path,
+                None => return Ok(Place::Database(config.boot.store_url.clone())),
+            },
         };
-        Ok(match self.nature() {
+        Ok(Place::File(match self.nature() {
             Nature::Paid => path,
             Nature::Sandbox => path.with_file_name(SANDBOX_STORE),
-        })
+        }))
     }
 
     /// Opens the store, which must be there.
     ///
     /// # Errors
     /// When it is not, or cannot be used.
-    pub fn open_store(&self, config: &Config) -> Result<Arc<dyn Store>> {
-        Ok(Arc::new(SqliteStore::open_existing(&self.store_path(config)?, self.nature())?))
+    pub async fn open_store(&self, config: &Config) -> Result<Arc<dyn Store>> {
+        Ok(match self.place(config)? {
+            Place::File(path) => Arc::new(SqliteStore::open_existing(&path, self.nature())?),
+            Place::Database(url) => Arc::new(PostgresStore::open(&url, self.nature()).await?),
+        })
     }
 
     /// Opens the store, making it first where there is none.
     ///
     /// # Errors
     /// When it cannot be used.
-    pub fn make_store(&self, config: &Config) -> Result<Arc<dyn Store>> {
-        Ok(Arc::new(SqliteStore::open(&self.store_path(config)?, self.nature())?))
+    pub async fn make_store(&self, config: &Config) -> Result<Arc<dyn Store>> {
+        Ok(match self.place(config)? {
+            Place::File(path) => Arc::new(SqliteStore::open(&path, self.nature())?),
+            Place::Database(url) => Arc::new(PostgresStore::open(&url, self.nature()).await?),
+        })
+    }
+
+    /// The ring of own keys, which opens them with the master key where there is one.
+    ///
+    /// # Errors
+    /// When the master key is none.
+    pub fn keyring(&self, config: &Config) -> Result<Keyring> {
+        let master = config.boot.master_key.as_ref().map(MasterKey::parse).transpose();
+        Ok(Keyring::new(master.map_err(|error| BadInput(error.to_string()))?))
     }
 }
 
-/// The file that an `sqlite://PATH` names. Another address is not repeated: it may hold a password.
-fn embedded_path(url: &str) -> Result<PathBuf, BadInput> {
-    url.strip_prefix("sqlite://").map(PathBuf::from).ok_or_else(|| {
-        let why = "store.url names a PostgreSQL store, which comes with the worker";
-        BadInput(format!("{why}; use sqlite://PATH, or name a directory with --data"))
-    })
+/// Where a store is.
+pub(super) enum Place {
+    /// In this file.
+    File(PathBuf),
+    /// At this address, which may hold a password.
+    Database(SecretString),
+}
+
+/// The file that an `sqlite://PATH` names.
+fn embedded_path(url: &str) -> Option<PathBuf> {
+    url.strip_prefix("sqlite://").map(PathBuf::from)
 }
 
 #[cfg(test)]
@@ -123,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_postgres_store_is_refused_without_showing_its_password() {
+    fn a_run_on_one_machine_refuses_a_shared_store_and_does_not_show_its_password() {
         let refused = path(None, false, "postgres://user:hunter2@host/db").unwrap_err();
         assert!(refused.is::<BadInput>());
         assert!(!refused.to_string().contains("hunter2"), "{refused}");

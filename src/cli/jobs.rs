@@ -7,6 +7,7 @@ use crate::cli::arguments;
 use crate::cli::output;
 use crate::cli::results;
 use crate::cli::unattended;
+use crate::cli::wake;
 use crate::domain::JobId;
 use crate::domain::Usd;
 use crate::jobs::JobState;
@@ -32,9 +33,9 @@ enum Action {
     Show(Named),
     /// Print the results so far, one JSON object for each lead that has ended
     Results(Named),
-    /// Begin the next run for leads that may end better now; `weir enrich FILE` then does the work
+    /// Begin the next run for leads that may end better now; the workers then do the work
     ///
-    /// No worker runs beside the embedded store: this command marks the leads, and the next
+    /// No worker runs beside the embedded store: there this command marks the leads, and the next
     /// `weir enrich` with the same list works on them.
     Resume {
         #[command(flatten)]
@@ -60,19 +61,30 @@ struct Named {
 /// When the job is not in the store, or the store cannot be used.
 pub async fn run(args: Args, globals: &Globals) -> Result<Exit> {
     let config = globals.load_config()?;
-    let shared = globals.open_store(&config)?;
+    let shared = globals.open_store(&config).await?;
     let store = &*shared;
     match args.action {
         Action::List => list(store, globals).await?,
         Action::Show(Named { job }) => show(store, globals, &job).await?,
         Action::Results(Named { job }) => results::print(store, &find_job(store, &job).await?).await?,
-        Action::Resume { named: Named { job }, max_spend } => resume(store, globals, &job, max_spend).await?,
+        Action::Resume { named: Named { job }, max_spend } => {
+            let job = find_job(store, &job).await?;
+            resume(store, &job, max_spend).await?;
+            let shared = globals.is_shared(&config)?;
+            if shared {
+                wake::workers(store, &config, &job).await?;
+            }
+            tell_resumed(store, globals, &job.id, shared).await?;
+        }
         Action::Cancel(Named { job }) => {
             let job = find_job(store, &job).await?;
             refuse_loading(&job)?;
-            if job.state != JobState::Completed {
-                store.cancel_job(job.key).await?;
-                unattended::end_cancelled(&shared, globals, &config, &job).await?;
+            if store.cancel_job(job.key).await? {
+                if globals.is_shared(&config)? {
+                    wake::workers(store, &config, &job).await?;
+                } else {
+                    unattended::end_cancelled(&shared, globals, &config, &job).await?;
+                }
             }
             tell_cancelled(store, globals, &job.id).await?;
         }
@@ -123,16 +135,19 @@ async fn show(store: &dyn Store, globals: &Globals, id: &JobId) -> Result<()> {
     Ok(())
 }
 
-async fn resume(store: &dyn Store, globals: &Globals, id: &JobId, max_spend: Option<Usd>) -> Result<()> {
-    let job = find_job(store, id).await?;
-    refuse_loading(&job)?;
+async fn resume(store: &dyn Store, job: &StoredJob, max_spend: Option<Usd>) -> Result<()> {
+    refuse_loading(job)?;
     if let Some(cap) = max_spend
         && !store.raise_cap(job.key, cap).await?
     {
         let now = job.max_spend.map_or_else(|| "it has none".to_owned(), |cap| format!("it is {cap} USD"));
-        return Err(BadInput(format!("--max-spend {cap}: the cap of job `{id}` may only rise, and {now}")).into());
+        return Err(BadInput(format!("--max-spend {cap}: the cap of job `{}` may only rise, and {now}", job.id)).into());
     }
     store.resume_job(job.key).await?;
+    Ok(())
+}
+
+async fn tell_resumed(store: &dyn Store, globals: &Globals, id: &JobId, shared: bool) -> Result<()> {
     let job = find_job(store, id).await?;
     let progress = store.progress(job.key).await?;
     if globals.json {
@@ -140,6 +155,7 @@ async fn resume(store: &dyn Store, globals: &Globals, id: &JobId, max_spend: Opt
     }
     output::line(match undecided(&progress) {
         0 => format!("{id}: no lead can end better than it has"),
+        leads if shared => format!("{id}: run {}, leads to decide: {leads}; the workers go on with them", job.run),
         leads => {
             let spend = job.max_spend.map_or_else(String::new, |cap| format!(" --budget {cap}"));
             let how = format!("`weir enrich FILE{spend}` with the same list decides them");
@@ -241,6 +257,8 @@ mod tests {
             held: Usd::ZERO,
             leads: 3,
             slice_size: 100,
+            campaign: None,
+            reply: None,
         }
     }
 

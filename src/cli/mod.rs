@@ -8,18 +8,25 @@
 mod arguments;
 pub mod bench;
 pub mod config;
+pub mod dead;
 pub mod enrich;
 mod exit;
 pub mod explain;
 mod globals;
 pub mod jobs;
+pub mod key;
 pub mod logging;
 pub mod migrate;
 pub mod output;
 mod results;
 pub mod sandbox;
+pub mod schema;
+pub mod submit;
 mod unattended;
+mod wake;
 pub mod wallet;
+pub mod worker;
+pub mod workspace;
 
 pub use exit::BadInput;
 pub use exit::Exit;
@@ -52,16 +59,28 @@ pub struct Cli {
 enum Command {
     /// Find and verify the addresses of a list: the main job, on this machine
     Enrich(enrich::Args),
+    /// Take jobs from RabbitMQ and work them on a shared store, until told to stop: the main job at scale
+    Worker(worker::Args),
+    /// Send a job, or a configuration, to the workers
+    Submit(submit::Args),
     /// Look at jobs, resume them, stop them
     Jobs(jobs::Args),
     /// Show every step of one lead, tried or not, and why
     Explain(explain::Args),
     /// Put money in, correct it, and see where it went
     Wallet(wallet::Args),
+    /// Settle a customer's plan, thresholds and whose keys may be used
+    Workspace(workspace::Args),
+    /// Keep customers' own provider keys, sealed
+    Key(key::Args),
+    /// Look at messages that could not be handled, send them again, drop them
+    Dead(dead::Args),
     /// Check the configuration, or show what is in force
     Config(config::Args),
     /// Create the store, or bring it up to date
     Migrate(migrate::Args),
+    /// Print the JSON Schema of every message
+    Schema(schema::Args),
     /// Serve simulated providers, free of charge
     Sandbox(sandbox::Args),
     /// Run the project's benchmarks
@@ -77,11 +96,17 @@ impl Cli {
         let globals = &self.globals;
         match self.command {
             Command::Enrich(args) => enrich::run(args, globals).await,
+            Command::Worker(args) => worker::run(&args, globals).await,
+            Command::Submit(args) => submit::run(args, globals).await,
             Command::Jobs(args) => jobs::run(args, globals).await,
             Command::Explain(args) => explain::run(args, globals).await,
             Command::Wallet(args) => wallet::run(args, globals).await,
-            Command::Config(args) => config::run(&args, globals),
-            Command::Migrate(args) => migrate::run(&args, globals),
+            Command::Workspace(args) => workspace::run(args, globals).await,
+            Command::Key(args) => key::run(args, globals).await,
+            Command::Dead(args) => dead::run(args, globals).await,
+            Command::Config(args) => config::run(&args, globals).await,
+            Command::Migrate(args) => migrate::run(&args, globals).await,
+            Command::Schema(args) => schema::run(&args),
             Command::Sandbox(args) => sandbox::run(args, globals).await,
             Command::Bench(args) => bench::run(args, globals).await,
         }

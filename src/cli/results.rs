@@ -2,30 +2,19 @@
 
 use crate::cli::output;
 use crate::clock::timestamp;
-use crate::domain::Address;
-use crate::domain::AnswerSource;
 use crate::domain::Ending;
-use crate::domain::JobId;
-use crate::domain::LeadId;
-use crate::domain::ProviderName;
-use crate::domain::Run;
-use crate::domain::Verdict;
 use crate::jobs::LeadResult;
 use crate::jobs::StoredAttempt;
 use crate::jobs::StoredJob;
 use crate::ledger::LeadNo;
+use crate::messages;
+use crate::messages::JobHead;
+use crate::messages::Message;
 use crate::store::Store;
 use anyhow::Result;
-use serde_json::Value;
-use serde_json::json;
-use sha2::Digest;
-use sha2::Sha256;
 
 /// Results read, and printed, at a time.
 const PAGE: u32 = 1_000;
-const TYPE: &str = "weir.lead_result.v1";
-/// Bytes of the digest that make an `event_id`: 32 hex digits.
-const EVENT_ID_BYTES: usize = 16;
 
 /// Prints the results so far, in the order of the list. A lead without an ending has no line yet.
 pub(super) async fn print(store: &dyn Store, job: &StoredJob) -> Result<()> {
@@ -38,51 +27,18 @@ pub(super) async fn print(store: &dyn Store, job: &StoredJob) -> Result<()> {
         for result in &page {
             if let Some(ending) = &result.ending {
                 let trail = store.trail(job.key, result.n).await?;
-                lines.push(to_json(job, result, ending, &trail));
+                lines.push(to_message(job, result, ending, &trail).to_json());
             }
         }
         output::lines(lines)?;
     }
 }
 
-fn to_json(job: &StoredJob, result: &LeadResult, ending: &Ending, trail: &[StoredAttempt]) -> Value {
-    json!({
-        "event_id": event_id(&job.id, &result.id, result.run),
-        "at": ended_ms(trail).map(timestamp),
-        "job_id": job.id.as_str(),
-        "workspace_id": job.workspace.as_str(),
-        "campaign_id": null,
-        "lead_id": result.id.as_str(),
-        "status": ending.status.as_str(),
-        "reason": ending.reason.as_str(),
-        "email": ending.address.as_ref().map(Address::as_str),
-        "verdict": ending.verdict.map(Verdict::as_str),
-        "found_by": ending.found_by.as_ref().map(ProviderName::as_str),
-        "verified_by": ending.verified_by.as_ref().map(ProviderName::as_str),
-        "cost": result.cost.to_string(),
-        "trail": trail.iter().filter_map(step_json).collect::<Vec<_>>(),
-    })
-}
-
-/// A step that came to an end; what is under way is no part of a result.
-fn step_json(stored: &StoredAttempt) -> Option<Value> {
-    let attempt = &stored.attempt;
-    let end = attempt.end()?;
-    Some(json!({
-        "step": attempt.step.to_string(),
-        "key_source": attempt.key_source.as_str(),
-        "outcome": end.outcome.as_str(),
-        "cached": end.source == AnswerSource::Cached,
-        "cost": end.cost.to_string(),
-        "duration_ms": end.duration_ms,
-    }))
-}
-
-/// The same whenever the same result is published again, new after a resume.
-fn event_id(job: &JobId, lead: &LeadId, run: Run) -> String {
-    let parts = json!([TYPE, job.as_str(), lead.as_str(), run.get()]);
-    let digest = Sha256::digest(parts.to_string()).into_iter();
-    digest.take(EVENT_ID_BYTES).map(|byte| format!("{byte:02x}")).collect()
+fn to_message(job: &StoredJob, result: &LeadResult, ending: &Ending, trail: &[StoredAttempt]) -> messages::LeadResult {
+    let head = JobHead { job_id: &job.id, workspace_id: &job.workspace, campaign_id: job.campaign.as_ref() };
+    let attempts = trail.iter().map(|stored| &stored.attempt);
+    let at = ended_ms(trail).map(timestamp);
+    messages::LeadResult::new(head, &result.id, result.run, ending, result.cost, attempts, at)
 }
 
 /// When the last attempt came to its end, wall-clock milliseconds.
@@ -94,6 +50,13 @@ fn ended_ms(trail: &[StoredAttempt]) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Address;
+    use crate::domain::AnswerSource;
+    use crate::domain::JobId;
+    use crate::domain::LeadId;
+    use crate::domain::ProviderName;
+    use crate::domain::Run;
+    use crate::domain::Verdict;
     use crate::domain::Attempt;
     use crate::domain::AttemptEnd;
     use crate::domain::AttemptNo;
@@ -147,6 +110,8 @@ mod tests {
             held: Usd::ZERO,
             leads: 1,
             slice_size: 100,
+            campaign: None,
+            reply: None,
         };
         let ending = Ending {
             status: Status::Verified,
@@ -174,17 +139,6 @@ mod tests {
             attempt(3, "prospeo", Operation::FindEmail, AttemptState::Begun),
         ];
         expect![[r#"{"event_id":"6e423960e503e5008f4e3ed3e202d73a","at":"2027-01-15T08:00:00.002Z","job_id":"job_1","workspace_id":"acme","campaign_id":null,"lead_id":"1","status":"verified","reason":"none","email":"ada@acme.test","verdict":"valid","found_by":"leadmagic","verified_by":"zerobounce","cost":"0.012500000","trail":[{"step":"leadmagic.find_email","key_source":"house","outcome":"found","cached":false,"cost":"0.012500000","duration_ms":412},{"step":"zerobounce.verify_email","key_source":"house","outcome":"valid","cached":true,"cost":"0.000000000","duration_ms":0}]}"#]]
-        .assert_eq(&to_json(&job, &result, &ending, &trail).to_string());
-    }
-
-    #[test]
-    fn an_event_id_tells_runs_leads_and_jobs_apart() {
-        let id = |job: &str, lead: &str, run: u32| event_id(&JobId::new(job), &LeadId::new(lead), Run::new(run));
-        let one = id("job", "Lead", 1);
-        assert_eq!(one, id("job", "Lead", 1));
-        for other in [id("job", "lead", 1), id("job", "Lead", 2), id("jobLead", "", 1)] {
-            assert_ne!(one, other);
-        }
-        assert_eq!(one.len(), 32);
+        .assert_eq(&to_message(&job, &result, &ending, &trail).to_json().to_string());
     }
 }

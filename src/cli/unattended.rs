@@ -2,22 +2,22 @@
 
 use crate::cli::Globals;
 use crate::config::Config;
-use crate::http::Gates;
+use crate::config::Live;
 use crate::jobs::StoredJob;
-use crate::ledger::SliceNo;
 use crate::queue::MemoryQueue;
 use crate::queue::Queue;
 use crate::queue::SliceMessage;
 use crate::store::JobLock;
 use crate::store::LockError;
 use crate::store::Store;
-use crate::waterfall::Risky;
 use crate::worker;
 use crate::worker::Engine;
-use crate::worker::JobWork;
-use crate::worker::Routes;
+use crate::worker::Keyring;
+use crate::worker::Overrides;
+use crate::worker::Parts;
 use crate::worker::Settings;
 use crate::worker::Tasks;
+use crate::worker::Works;
 use anyhow::Result;
 use secrecy::SecretString;
 use std::path::Path;
@@ -43,11 +43,11 @@ pub(super) async fn end_cancelled(
         slices_per_job: config.boot.slices_per_job,
         lead_deadline: config.boot.lead_deadline,
     };
-    let engine = Engine::new(Arc::clone(store), settings, Tasks::default(), Gates::default())?;
-    engine.register(job_work(job, config, &engine.gates));
+    let works = Works::new(Arc::new(with_every_key(&config.live)), Keyring::new(None), Overrides::default());
+    let engine = Engine::new(Parts::embedded(Arc::clone(store), settings, Tasks::default(), works)?);
     let queue = MemoryQueue::default();
-    for slice in 0..config.boot.slices_per_job {
-        queue.publish(SliceMessage { job: job.key, slice: SliceNo(slice) });
+    for slice in store.open_slices(job.key).await? {
+        queue.publish(SliceMessage { job: job.key, slice });
     }
     worker::work(Arc::new(engine), Arc::new(queue)).await?;
     Ok(true)
@@ -55,20 +55,10 @@ pub(super) async fn end_cancelled(
 
 /// The steps decide which ending a lead gets; whose keys they need does not matter, since a cancelled
 /// job calls nobody.
-fn job_work(job: &StoredJob, config: &Config, gates: &Gates) -> JobWork {
-    let mut live = config.live.as_ref().clone();
+fn with_every_key(live: &Live) -> Live {
+    let mut live = live.clone();
     for settings in live.providers.values_mut() {
         settings.house_key = Some(SecretString::from("none"));
     }
-    let waterfall = live.waterfalls.get(&job.waterfall);
-    let routes = waterfall.map(|waterfall| Routes::with_house_keys(&live, waterfall, gates));
-    JobWork {
-        job: job.clone(),
-        routes: routes.unwrap_or_default(),
-        risky: waterfall.map_or(Risky::KeepLooking, |waterfall| waterfall.risky),
-        trust_finders: waterfall.is_some_and(|waterfall| waterfall.trust_finders),
-        lead_cap: None,
-        cache_max_age: live.cache_max_age,
-        config_version: live.version.clone(),
-    }
+    live
 }

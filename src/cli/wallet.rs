@@ -83,21 +83,21 @@ pub async fn run(args: Args, globals: &Globals) -> Result<Exit> {
     let config = globals.load_config()?;
     match args.action {
         Action::Topup { named: Named { workspace }, amount, reference } => {
-            let store = globals.make_store(&config)?;
+            let store = globals.make_store(&config).await?;
             let booking = Booking { workspace, amount, reference, note: None };
             let outcome = store.top_up(booking.clone()).await;
             print_booked(&*store, globals, &booking, outcome).await?;
         }
         Action::Adjust { named: Named { workspace }, amount, reference, note } => {
-            let store = globals.make_store(&config)?;
+            let store = globals.make_store(&config).await?;
             let booking = Booking { workspace, amount, reference, note: Some(note) };
             let outcome = store.adjust(booking.clone()).await;
             print_booked(&*store, globals, &booking, outcome).await?;
         }
-        Action::Show(Named { workspace }) => show(&*globals.open_store(&config)?, globals, &workspace).await?,
-        Action::Ledger(Named { workspace }) => ledger(&*globals.open_store(&config)?, globals, &workspace).await?,
+        Action::Show(Named { workspace }) => show(&*globals.open_store(&config).await?, globals, &workspace).await?,
+        Action::Ledger(Named { workspace }) => ledger(&*globals.open_store(&config).await?, globals, &workspace).await?,
         Action::Audit { workspace } => {
-            return audit(&*globals.open_store(&config)?, globals, workspace.as_ref()).await;
+            return audit(&*globals.open_store(&config).await?, globals, workspace.as_ref()).await;
         }
     }
     Ok(Exit::Done)

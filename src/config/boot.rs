@@ -2,6 +2,7 @@
 
 use crate::config::reader::Reader;
 use crate::config::secrets::SecretRef;
+use secrecy::ExposeSecret;
 use secrecy::SecretString;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -62,6 +63,20 @@ impl Boot {
             metrics_listen: worker.or("metrics_listen", None),
             sources,
         }
+    }
+
+    /// The keys whose secrets read otherwise in `other`.
+    pub(super) fn changed_secrets(&self, other: &Self) -> impl Iterator<Item = &'static str> {
+        let pairs = self.secrets().into_iter().zip(other.secrets());
+        pairs.filter(|(ours, theirs)| ours != theirs).map(|((key, _), _)| key)
+    }
+
+    fn secrets(&self) -> [(&'static str, Option<&str>); 3] {
+        [
+            ("store.url", Some(self.store_url.expose_secret())),
+            ("broker.url", Some(self.broker_url.expose_secret())),
+            ("secrets.master_key", self.master_key.as_ref().map(|key| key.expose_secret())),
+        ]
     }
 }
 

@@ -9,7 +9,7 @@ use crate::config::reader::Reader;
 use crate::config::reader::Report;
 use crate::config::reader::Setting;
 use crate::config::reader::Source;
-use crate::config::secrets::Environment;
+use crate::config::secrets::Lookup;
 use std::fmt;
 use std::fs;
 use std::io::ErrorKind;
@@ -32,8 +32,10 @@ pub struct Config {
     pub boot: Boot,
     /// The half that is swapped whole.
     pub live: Arc<Live>,
-    /// Where it was read.
+    /// Where the live half was read.
     pub origin: Origin,
+    /// Where `file:` secrets lie.
+    pub folder: PathBuf,
     /// What is allowed and probably not meant, a line each.
     pub warnings: Vec<String>,
     /// Every key in force, in the order of reading.
@@ -47,6 +49,18 @@ pub enum Origin {
     File(PathBuf),
     /// The file that is compiled in.
     Shipped,
+    /// A live half that a message carried; it stays in force until a reload from the files.
+    Stored,
+}
+
+impl Origin {
+    /// How a mistake in its text names it.
+    pub(super) fn place(&self) -> Place {
+        match self {
+            Self::File(_) | Self::Shipped => Place::File { name: self.to_string(), line: None },
+            Self::Stored => Place::Message { line: None },
+        }
+    }
 }
 
 impl fmt::Display for Origin {
@@ -54,6 +68,7 @@ impl fmt::Display for Origin {
         match self {
             Self::File(path) => write!(f, "{}", path.display()),
             Self::Shipped => f.write_str("the shipped weir.toml"),
+            Self::Stored => f.write_str("the stored inline configuration"),
         }
     }
 }
@@ -76,7 +91,7 @@ pub fn load(
             read(Origin::Shipped, SHIPPED, folder, env, overrides)
         }
         Err(error) => {
-            let place = Place::File { name: path.display().to_string(), line: None };
+            let place = Origin::File(path).place();
             Err(Mistakes(vec![Mistake::new(place, &[], format!("cannot be read: {error}"))]))
         }
     }
@@ -87,18 +102,22 @@ pub(super) fn read(
     origin: Origin,
     text: &str,
     folder: &Path,
-    env: Environment<'_>,
+    env: Lookup<'_>,
     overrides: &[(String, String)],
 ) -> Result<Config, Mistakes> {
-    let file = origin.to_string();
-    let source = Source { file: &file, text, dir: folder, env };
-    let document = Document::parse(text).map_err(|error| {
-        let message = format!("not TOML: {}", error.message());
-        Mistakes(vec![Mistake::new(source.place(error.span()), &[], message)])
-    })?;
+    let source = Source { place: origin.place(), text, dir: folder, env };
+    let document = parse(&source)?;
     let mut reader = Reader::new(source, document.as_table(), overrides);
     let boot = Boot::read(&mut reader);
     let live = Arc::new(Live::read(&mut reader));
     let Report { settings, warnings } = reader.finish()?;
-    Ok(Config { boot, live, origin, warnings, settings })
+    Ok(Config { boot, live, origin, folder: folder.to_owned(), warnings, settings })
+}
+
+/// The text as TOML.
+pub(super) fn parse<'t>(source: &Source<'t>) -> Result<Document<&'t str>, Mistakes> {
+    Document::parse(source.text).map_err(|error| {
+        let message = format!("not TOML: {}", error.message());
+        Mistakes(vec![Mistake::new(source.place(error.span()), &[], message)])
+    })
 }

@@ -1,4 +1,4 @@
-//! What is wrong, and where: file and line, or the environment variable.
+//! What is wrong, and where: file and line, a line of a message, or the environment variable.
 
 use std::fmt;
 
@@ -10,6 +10,11 @@ pub enum Place {
         /// The file, as it was named.
         name: String,
         /// Counted from 1; `None` when it concerns the file as a whole.
+        line: Option<usize>,
+    },
+    /// In the text that a message carried.
+    Message {
+        /// Counted from 1; `None` when it concerns the text as a whole.
         line: Option<usize>,
     },
     /// In an environment variable of this name.
@@ -31,6 +36,17 @@ pub struct Mistake {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistakes(pub Vec<Mistake>);
 
+impl Place {
+    /// Another line of the same text.
+    pub(super) fn at(&self, line: Option<usize>) -> Self {
+        match self {
+            Self::File { name, .. } => Self::File { name: name.clone(), line },
+            Self::Message { .. } => Self::Message { line },
+            Self::Variable(name) => Self::Variable(name.clone()),
+        }
+    }
+}
+
 impl Mistake {
     pub(super) fn new(place: Place, path: &[String], message: impl Into<String>) -> Self {
         Self { place, path: dotted(path), message: message.into() }
@@ -42,6 +58,8 @@ impl fmt::Display for Place {
         match self {
             Self::File { name, line: Some(line) } => write!(f, "{name}:{line}"),
             Self::File { name, line: None } => f.write_str(name),
+            Self::Message { line: Some(line) } => write!(f, "the message's config, line {line}"),
+            Self::Message { line: None } => f.write_str("the message's config"),
             Self::Variable(name) => write!(f, "environment {name}"),
         }
     }
@@ -54,6 +72,14 @@ impl fmt::Display for Mistake {
             write!(f, "{}: ", self.path)?;
         }
         f.write_str(&self.message)
+    }
+}
+
+impl Mistakes {
+    /// Path and message of each, as an event tells them. The message names the place; the path is empty
+    /// when no key is meant.
+    pub fn entries(&self) -> impl Iterator<Item = (String, String)> {
+        self.0.iter().map(|mistake| (mistake.path.clone(), format!("{}: {}", mistake.place, mistake.message)))
     }
 }
 

@@ -5,7 +5,7 @@ use crate::config::mistakes::Mistakes;
 use crate::config::mistakes::Place;
 use crate::config::mistakes::did_you_mean;
 use crate::config::mistakes::dotted;
-use crate::config::secrets::Environment;
+use crate::config::secrets::Lookup;
 use crate::config::section::Section;
 use crate::domain::ConfigVersion;
 use serde_json::Value;
@@ -22,22 +22,24 @@ use toml_edit::TableLike;
 const OVERRIDE_PREFIX: &str = "WEIR__";
 /// The tables of the live half; of `worker` only `leads_in_flight` belongs to it.
 const LIVE_TABLES: [&str; 5] = ["cache", "wallet", "providers", "models", "waterfalls"];
+/// What a live half is told about any other key there is.
+const NOT_LIVE: &str = "needs a restart: it is not part of the live half";
 
 /// The text that is read, and what it refers to.
 pub(super) struct Source<'d> {
-    /// How mistakes name the file.
-    pub(super) file: &'d str,
+    /// How mistakes name the text as a whole.
+    pub(super) place: Place,
     pub(super) text: &'d str,
     /// Where `file:` secrets are looked for.
     pub(super) dir: &'d Path,
-    pub(super) env: Environment<'d>,
+    pub(super) env: Lookup<'d>,
 }
 
 impl Source<'_> {
     /// The line where `span` (bytes) begins.
     pub(super) fn place(&self, span: Option<Range<usize>>) -> Place {
         let before = span.and_then(|span| self.text.get(..span.start));
-        Place::File { name: self.file.to_owned(), line: before.map(|text| text.matches('\n').count() + 1) }
+        self.place.at(before.map(|text| text.matches('\n').count() + 1))
     }
 }
 
@@ -48,6 +50,13 @@ pub(super) struct Setting {
     pub(super) value: Value,
     /// `value` names where a secret lies.
     pub(super) secret: bool,
+}
+
+/// The tables and keys that were asked for; no others are known.
+#[derive(Default)]
+pub(super) struct Known {
+    tables: BTreeSet<Vec<String>>,
+    pub(super) keys: BTreeSet<Vec<String>>,
 }
 
 /// What a reader without mistakes leaves behind.
@@ -62,8 +71,9 @@ pub(super) struct Reader<'d> {
     root: &'d dyn TableLike,
     /// Variable and text by what [`variable`] makes of the variable.
     pub(super) overrides: BTreeMap<String, (String, String)>,
-    tables: BTreeSet<Vec<String>>,
-    pub(super) keys: BTreeSet<Vec<String>>,
+    pub(super) known: Known,
+    /// What a restart alone reads; empty where both halves are read.
+    boot: Known,
     pub(super) settings: Vec<Setting>,
     pub(super) warnings: Vec<String>,
     pub(super) mistakes: Vec<Mistake>,
@@ -76,8 +86,8 @@ impl<'d> Reader<'d> {
             source,
             root,
             overrides: ours.map(|(name, text)| (comparable(name), (name.clone(), text.clone()))).collect(),
-            tables: BTreeSet::new(),
-            keys: BTreeSet::new(),
+            known: Known::default(),
+            boot: Known::default(),
             settings: Vec::new(),
             warnings: Vec::new(),
             mistakes: Vec::new(),
@@ -91,7 +101,7 @@ impl<'d> Reader<'d> {
         let mut reached = Vec::new();
         for name in path {
             reached.push((*name).to_owned());
-            self.tables.insert(reached.clone());
+            self.known.tables.insert(reached.clone());
             let Some((key, item)) = table.and_then(|table| table.get_key_value(name)) else {
                 table = None;
                 continue;
@@ -125,6 +135,20 @@ impl<'d> Reader<'d> {
     pub(super) fn finish(mut self) -> Result<Report, Mistakes> {
         self.refuse_unknown_keys(self.root, &[]);
         self.refuse_unknown_variables();
+        self.report()
+    }
+
+    /// The same for a text of the live half alone. A key that `boot` knows needs a restart; a variable
+    /// that overrides one is none of this reader's business, and one that overrides nothing is worth a
+    /// warning only: the process was started with it, and another text may have its table.
+    pub(super) fn finish_live(mut self, boot: Known) -> Result<Report, Mistakes> {
+        self.boot = boot;
+        self.refuse_unknown_keys(self.root, &[]);
+        self.warn_of_idle_variables();
+        self.report()
+    }
+
+    fn report(mut self) -> Result<Report, Mistakes> {
         if self.mistakes.is_empty() {
             return Ok(Report { settings: self.settings, warnings: self.warnings });
         }
@@ -136,22 +160,27 @@ impl<'d> Reader<'d> {
     fn refuse_unknown_keys(&mut self, table: &'d dyn TableLike, parent: &[String]) {
         for (name, item) in table.iter() {
             let path = [parent, &[name.to_owned()]].concat();
-            if self.tables.contains(&path) {
-                if let Some(table) = item.as_table_like() {
-                    self.refuse_unknown_keys(table, &path);
-                }
-            } else if !self.keys.contains(&path) {
-                let siblings = self.keys.iter().chain(&self.tables).filter_map(|known| known.split_last());
-                let names = siblings.filter(|(_, above)| *above == parent).map(|(name, _)| name.as_str());
-                let message = format!("unknown key{}", did_you_mean(name, names));
+            let is_known_table = self.known.tables.contains(&path) || self.boot.tables.contains(&path);
+            if let Some(table) = item.as_table_like().filter(|_| is_known_table) {
+                self.refuse_unknown_keys(table, &path);
+            } else if !self.known.contains(&path) {
+                let message = self.objection(name, parent, &path);
                 let place = self.source.place(table.key(name).and_then(Key::span));
                 self.mistakes.push(Mistake::new(place, &path, message));
             }
         }
     }
 
+    /// Why nobody asked for the key `name` of the table `parent`.
+    fn objection(&self, name: &str, parent: &[String], path: &[String]) -> String {
+        if self.boot.contains(path) {
+            return NOT_LIVE.to_owned();
+        }
+        format!("unknown key{}", did_you_mean(name, self.known.names_in(parent)))
+    }
+
     fn refuse_unknown_variables(&mut self) {
-        let known: BTreeSet<String> = self.keys.iter().map(|path| variable(path)).collect();
+        let known = self.known.variables();
         for (form, (name, _)) in &self.overrides {
             if !known.contains(form) {
                 let near = did_you_mean(form, known.iter().map(String::as_str));
@@ -160,9 +189,34 @@ impl<'d> Reader<'d> {
             }
         }
     }
+
+    fn warn_of_idle_variables(&mut self) {
+        let (live, boot) = (self.known.variables(), self.boot.variables());
+        let idle = self.overrides.iter().filter(|(form, _)| !live.contains(*form) && !boot.contains(*form));
+        self.warnings
+            .extend(idle.map(|(_, (name, _))| format!("environment {name}: overrides no key of this configuration")));
+    }
 }
 
-fn is_live(path: &[String]) -> bool {
+impl Known {
+    fn contains(&self, path: &[String]) -> bool {
+        self.tables.contains(path) || self.keys.contains(path)
+    }
+
+    /// The names of the tables and keys that stand directly in `table`.
+    fn names_in<'k>(&'k self, table: &[String]) -> impl Iterator<Item = &'k str> {
+        let all = self.keys.iter().chain(&self.tables).filter_map(|known| known.split_last());
+        all.filter(move |(_, above)| *above == table).map(|(name, _)| name.as_str())
+    }
+
+    /// The variables that override its keys, as they are compared.
+    fn variables(&self) -> BTreeSet<String> {
+        self.keys.iter().map(|path| variable(path)).collect()
+    }
+}
+
+/// Does the key at `path` belong to the live half?
+pub(super) fn is_live(path: &[String]) -> bool {
     path == ["worker", "leads_in_flight"] || path.first().is_some_and(|table| LIVE_TABLES.contains(&table.as_str()))
 }
 

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 /// How an environment variable is read; empty and unset are the same.
-pub(super) type Environment<'d> = &'d dyn Fn(&str) -> Option<String>;
+pub(super) type Lookup<'d> = &'d dyn Fn(&str) -> Option<String>;
 
 /// Where a secret lies.
 pub(super) enum SecretRef {
@@ -26,7 +26,7 @@ pub(super) struct Secret {
 
 impl SecretRef {
     /// The secret there, without spaces and line ends around it; `None` for an unset variable.
-    pub(super) fn look_up(&self, dir: &Path, env: Environment<'_>) -> Result<Option<SecretString>, String> {
+    pub(super) fn look_up(&self, dir: &Path, env: Lookup<'_>) -> Result<Option<SecretString>, String> {
         match self {
             Self::Variable(name) => {
                 let text = env(name).unwrap_or_default();

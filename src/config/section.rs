@@ -32,7 +32,7 @@ impl Section<'_, '_> {
             Some((_, text)) => Some(T::from_text(text)),
             None => self.table.and_then(|table| table.get(key)).map(T::from_item),
         };
-        self.reader.keys.insert(path.clone());
+        self.reader.known.keys.insert(path.clone());
         if matches!(read, Some(None)) {
             self.mistake(key, format!("must be {}", T::FORM));
         }

@@ -47,6 +47,10 @@ text_id! {
     ProviderName,
     /// A waterfall's name: its table in the configuration.
     WaterfallName,
+    /// A campaign of a workspace.
+    CampaignId,
+    /// A worker process, from its start to its end.
+    WorkerId,
     /// The first 12 hex digits of the SHA-256 of the effective live configuration.
     ConfigVersion,
 }

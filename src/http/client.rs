@@ -12,6 +12,7 @@ use reqwest::header::HeaderValue;
 use secrecy::ExposeSecret;
 use secrecy::SecretString;
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,10 +22,22 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Above any `max_in_flight`, so that a connection that has served is kept.
 const MAX_IDLE_PER_HOST: usize = 1024;
 
-/// The connections to all providers.
+/// Sends the calls to all providers.
 pub struct Client {
-    http: reqwest::Client,
+    transport: Arc<dyn Transport>,
 }
+
+/// What carries a call to its provider: the network, or a test's own world.
+pub trait Transport: Send + Sync {
+    /// Sends once and reads the whole answer; what a failure says of billing must be true.
+    fn send<'a>(&'a self, target: &'a Target, request: &'a Request) -> Sending<'a>;
+}
+
+/// A call under way; dropped, it is cut off.
+pub type Sending<'a> = Pin<Box<dyn Future<Output = Result<Received, Failure>> + Send + 'a>>;
+
+/// The network: connections, kept per host.
+struct Network(reqwest::Client);
 
 /// Where a call goes, with whose key, and how long it may take.
 #[derive(Debug, Clone)]
@@ -75,7 +88,7 @@ pub enum Lost {
 pub struct StartError(#[from] reqwest::Error);
 
 impl Client {
-    /// Opens no connection yet.
+    /// Over the network; opens no connection yet.
     ///
     /// # Errors
     /// When TLS cannot be set up on this machine.
@@ -93,7 +106,12 @@ impl Client {
             .retry(reqwest::retry::never())
             .no_proxy()
             .build()?;
-        Ok(Self { http })
+        Ok(Self::over(Arc::new(Network(http))))
+    }
+
+    /// Over another transport.
+    pub fn over(transport: Arc<dyn Transport>) -> Self {
+        Self { transport }
     }
 
     /// Sends once and reads the whole answer.
@@ -101,8 +119,20 @@ impl Client {
     /// # Errors
     /// Says what may have been billed; a status of 400 or 500 is an answer, not an error.
     pub async fn send(&self, target: &Target, request: &Request) -> Result<Received, Failure> {
+        self.transport.send(target, request).await
+    }
+}
+
+impl Transport for Network {
+    fn send<'a>(&'a self, target: &'a Target, request: &'a Request) -> Sending<'a> {
+        Box::pin(self.exchange(target, request))
+    }
+}
+
+impl Network {
+    async fn exchange(&self, target: &Target, request: &Request) -> Result<Received, Failure> {
         let call = build(target, request)?;
-        let mut response = self.http.execute(call).await.map_err(|error| classify(&error))?;
+        let mut response = self.0.execute(call).await.map_err(|error| classify(&error))?;
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
             if body.len() + chunk.len() > MAX_BODY {
@@ -110,12 +140,10 @@ impl Client {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Received {
-            status: response.status().as_u16(),
-            headers: std::mem::take(response.headers_mut()),
-            body: String::from_utf8(body)
-                .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
-        })
+        let headers = std::mem::take(response.headers_mut());
+        let body =
+            String::from_utf8(body).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+        Ok(Received::new(response.status().as_u16(), headers, body))
     }
 }
 
@@ -168,6 +196,11 @@ fn classify(error: &reqwest::Error) -> Failure {
 }
 
 impl Received {
+    /// An answer as it came.
+    pub fn new(status: u16, headers: HeaderMap, body: String) -> Self {
+        Self { status, headers, body }
+    }
+
     /// What an adapter is given to read.
     pub fn reply(&self) -> Reply<'_> {
         Reply { status: self.status, headers: &self.headers, body: &self.body }
@@ -337,6 +370,21 @@ mod tests {
             serve("HTTP/1.1 302 Found\r\nlocation: /other\r\ncontent-length: 0\r\n\r\n", Then::Hang).await;
         assert_eq!(send(&target, &get()).await.unwrap().status, 302);
         drop(served);
+    }
+
+    /// Answers with the path it was asked for.
+    struct Echo;
+
+    impl Transport for Echo {
+        fn send<'a>(&'a self, _: &'a Target, request: &'a Request) -> Sending<'a> {
+            Box::pin(async move { Ok(Received::new(200, HeaderMap::new(), request.path.to_owned())) })
+        }
+    }
+
+    #[tokio::test]
+    async fn another_transport_is_asked_instead_of_the_network() {
+        let received = Client::over(Arc::new(Echo)).send(&target("nowhere"), &get()).await.unwrap();
+        assert_eq!((received.status, received.body.as_str()), (200, "/v1/check"));
     }
 
     #[tokio::test]

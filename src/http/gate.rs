@@ -8,6 +8,7 @@ use crate::http::health::Pass;
 use crate::http::health::Refusal;
 use crate::http::limits::Limits;
 use crate::http::limits::Rate;
+use crate::http::limits::Share;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -32,6 +33,7 @@ pub struct Gate {
 
 struct State {
     limits: Limits,
+    share: Share,
     rate: Option<Rate>,
     health: Health,
     /// Places in `in_flight` that a lower cap takes away as soon as they are free.
@@ -60,16 +62,17 @@ pub struct Permit {
 }
 
 impl Gate {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits, share: Share) -> Self {
         let breaker = Breaker::new(limits.breaker_failures, limits.breaker_open);
         Self {
             state: Mutex::new(State {
                 limits: limits.clone(),
-                rate: limits.rate(),
+                share,
+                rate: limits.rate(share),
                 health: Health::new(breaker),
                 surplus: 0,
             }),
-            in_flight: Arc::new(Semaphore::new(limits.in_flight())),
+            in_flight: Arc::new(Semaphore::new(limits.in_flight(share))),
             line: tokio::sync::Mutex::new(()),
             changed: Notify::new(),
         }
@@ -151,7 +154,7 @@ impl Gate {
     /// How things stand, for people; without secrets.
     pub fn state_line(&self) -> String {
         let state = self.state();
-        let places = state.limits.in_flight() + state.surplus;
+        let places = state.limits.in_flight(state.share) + state.surplus;
         let in_flight = places.saturating_sub(self.in_flight.available_permits());
         format!("{}, {in_flight} in flight", state.health.describe(Instant::now()))
     }
@@ -159,18 +162,33 @@ impl Gate {
     /// Other limits from now on; breaker, pause, stop and calls in flight stay as they are.
     pub(crate) fn adjust(&self, limits: &Limits) {
         let mut state = self.state();
-        if state.limits == *limits {
+        let share = state.share;
+        self.change(&mut state, limits.clone(), share);
+    }
+
+    /// Another share of the same limits from now on.
+    pub(crate) fn share(&self, share: Share) {
+        let mut state = self.state();
+        let limits = state.limits.clone();
+        self.change(&mut state, limits, share);
+    }
+
+    fn change(&self, state: &mut State, limits: Limits, share: Share) {
+        if state.share == share && state.limits == limits {
             return;
         }
-        if state.limits.requests_per_second != limits.requests_per_second {
-            state.rate = limits.rate();
+        if state.share != share || state.limits.requests_per_second != limits.requests_per_second {
+            state.rate = limits.rate_from_now(share);
         }
-        let (old, new) = (state.limits.in_flight(), limits.in_flight());
+        let (old, new) = (state.limits.in_flight(state.share), limits.in_flight(share));
         let kept = new.saturating_sub(old).min(state.surplus);
         state.surplus = state.surplus - kept + old.saturating_sub(new);
         self.in_flight.add_permits(new.saturating_sub(old) - kept);
         state.health.breaker_mut().adjust(limits.breaker_failures, limits.breaker_open);
-        state.limits = limits.clone();
+        state.limits = limits;
+        state.share = share;
+        // The next token may come sooner than those who wait were told.
+        self.changed.notify_waiters();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -218,7 +236,7 @@ mod tests {
     }
 
     fn gate(limits: &Limits) -> Arc<Gate> {
-        Arc::new(Gate::new(limits))
+        Arc::new(Gate::new(limits, Share::default()))
     }
 
     fn go(gate: &Arc<Gate>) -> Permit {
@@ -280,6 +298,53 @@ mod tests {
         flying.clear();
         flying.extend([go(&gate), go(&gate), go(&gate)]);
         assert!(is_full(&gate));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_of_rate_or_share_begins_without_a_burst() {
+        let rate = |per_second| Limits { requests_per_second: Some(per_second), ..limits() };
+        let gate = gate(&rate(80));
+        let is_later = |by: Duration| matches!(gate.admit(), Admission::Later(wait) if wait == by);
+        gate.share(Share::among(2));
+        assert!(is_later(SECOND / 40));
+        gate.adjust(&rate(40));
+        assert!(is_later(SECOND / 20));
+        advance(10 * SECOND).await;
+        drop([go(&gate), go(&gate)]);
+        assert!(is_later(SECOND / 20));
+        advance(SECOND / 20).await;
+        gate.adjust(&rate(40));
+        gate.share(Share::among(2));
+        drop(go(&gate));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_part_may_be_less_than_a_call_a_second_and_a_larger_one_is_told_to_those_who_wait() {
+        let gate = gate(&Limits { requests_per_second: Some(1), max_in_flight: Some(10), ..limits() });
+        gate.share(Share::among(20));
+        assert!(matches!(gate.admit(), Admission::Later(wait) if wait == 20 * SECOND));
+        let start = Instant::now();
+        let (permit, ()) = tokio::join!(gate.permit(), async {
+            advance(3 * SECOND).await;
+            gate.share(Share::among(0));
+        });
+        assert!(permit.is_ok());
+        assert_eq!(start.elapsed().as_secs(), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn places_are_shared_and_each_worker_keeps_one() {
+        let gate = gate(&Limits { max_in_flight: Some(7), ..limits() });
+        let mut flying = vec![go(&gate), go(&gate), go(&gate), go(&gate)];
+        for (workers, places) in [(2, 3), (3, 2), (9, 1), (1, 7)] {
+            gate.share(Share::among(workers));
+            flying.truncate(places);
+            while flying.len() < places {
+                flying.push(go(&gate));
+            }
+            assert!(is_full(&gate), "{workers} workers");
+            assert_eq!(gate.state_line(), format!("breaker closed, {places} in flight"));
+        }
     }
 
     #[tokio::test(start_paused = true)]

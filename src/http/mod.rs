@@ -7,6 +7,7 @@
 
 mod breaker;
 mod client;
+mod download;
 mod gate;
 mod gates;
 mod health;
@@ -17,8 +18,13 @@ pub use client::Client;
 pub use client::Failure;
 pub use client::Lost;
 pub use client::Received;
+pub use client::Sending;
 pub use client::StartError;
 pub use client::Target;
+pub use client::Transport;
+pub use download::Download;
+pub use download::DownloadError;
+pub use download::Downloading;
 pub use gate::Admission;
 pub use gate::Gate;
 pub use gate::Permit;

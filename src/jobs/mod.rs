@@ -5,15 +5,24 @@
 //! same transactions, as the ledger.
 //! Invariant: no provider, no HTTP, no queue. Messages only wake workers up; the truth is here.
 
+mod claims;
 mod records;
 
-pub use records::Claim;
+pub use claims::Claim;
+pub use claims::Claimant;
+pub use claims::Claimed;
+pub use claims::Closing;
+pub use claims::Held;
+pub use claims::Learned;
+pub use claims::Load;
+pub use claims::Tenure;
 pub use records::JobState;
 pub use records::LeadResult;
 pub use records::LeadWork;
 pub use records::NewJob;
 pub use records::NewLead;
 pub use records::Progress;
+pub use records::Reply;
 pub use records::StoredAttempt;
 pub use records::StoredJob;
 
@@ -26,6 +35,7 @@ use crate::ledger::Later;
 use crate::ledger::LeadNo;
 use crate::ledger::LedgerError;
 use crate::ledger::SliceNo;
+use std::time::Duration;
 
 /// Why a list could not be loaded.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -33,6 +43,9 @@ pub enum LoadError {
     /// Two leads have the same id: load again with row numbers.
     #[error("the lead id {0} stands in the list twice")]
     RepeatedId(LeadId),
+    /// Somebody else has begun to load the job, or has sealed it.
+    #[error("the job is loaded by somebody else")]
+    Superseded,
     /// The store did not take it.
     #[error(transparent)]
     Store(#[from] LedgerError),
@@ -46,19 +59,22 @@ pub trait Jobs: Send + Sync {
     /// Every job, oldest first.
     fn list_jobs(&self) -> Later<'_, Vec<StoredJob>>;
 
-    /// Creates a job in state `loading`, with its wallet if that is new. A job of that id must not
-    /// exist.
+    /// The job of this row, if there is one.
+    fn read_job(&self, job: JobKey) -> Later<'_, Option<StoredJob>>;
+
+    /// Creates a job in state `loading`, with its wallet and campaign if they are new. A job of that id
+    /// must not exist: `Conflict`.
     fn create_job(&self, job: NewJob) -> Later<'_, StoredJob>;
 
-    /// Adds leads, in the order of their numbers; numbers that are already there are passed over,
-    /// so that an interrupted load goes on by being done again.
-    fn load_leads(&self, job: JobKey, leads: Vec<NewLead>) -> LoadLater<'_>;
+    /// Begins to load a job that is still `loading`: leads of an earlier load are dropped, and whoever
+    /// still loads is refused from now on. `None` when the job has been sealed.
+    fn begin_load(&self, job: JobKey) -> Later<'_, Option<Load>>;
 
-    /// Drops the leads of a job that is still `loading`.
-    fn unload_leads(&self, job: JobKey) -> Later<'_, ()>;
+    /// Adds leads, in the order of their numbers.
+    fn load_leads(&self, load: Load, leads: Vec<NewLead>) -> LoadLater<'_>;
 
     /// Ends the loading: cuts the job into slices.
-    fn seal_job(&self, job: JobKey) -> Later<'_, ()>;
+    fn seal_job(&self, load: Load) -> LoadLater<'_>;
 
     /// Sets the job's cap to `budget`, and tops its wallet up by what that exceeds what its earlier
     /// budgets have put in.
@@ -68,27 +84,48 @@ pub trait Jobs: Send + Sync {
     /// the one in force, or when none is.
     fn raise_cap(&self, job: JobKey, cap: Usd) -> Later<'_, bool>;
 
-    /// Slices with leads to decide, in order.
+    /// Slices that are not closed, in order.
     fn open_slices(&self, job: JobKey) -> Later<'_, Vec<SliceNo>>;
 
+    /// Up to `at_most` open slices, in order, that have not been announced yet: from now on they are.
+    fn announce_slices(&self, job: JobKey, at_most: u32) -> Later<'_, Vec<SliceNo>>;
+
+    /// Open slices of all jobs that were announced, or left, `idle` ago and that nobody leases; and the
+    /// first of jobs of which none is announced. At most `per_job` of a job; from now on they are
+    /// announced anew.
+    fn stranded_slices(&self, idle: Duration, per_job: u32) -> Later<'_, Vec<(JobKey, SliceNo)>>;
+
     /// Takes a slice over: its epoch grows, and what older owners write is refused from now on.
-    fn claim_slice(&self, job: JobKey, slice: SliceNo) -> Later<'_, Option<Claim>>;
+    fn claim_slice(&self, job: JobKey, slice: SliceNo, claimant: &Claimant) -> Later<'_, Claimed>;
+
+    /// Renews leases; names those that are another's by now, or closed.
+    fn renew_slices(&self, held: Vec<Held>, lease: Duration) -> Later<'_, Vec<Held>>;
+
+    /// Gives a slice up unfinished: anybody may claim it at once.
+    fn release_slice(&self, held: Held) -> Later<'_, ()>;
+
+    /// Closes a slice whose leads have all ended and whose results are out. The last one completes the
+    /// job, which is a happening.
+    fn close_slice(&self, held: Held) -> Later<'_, Closing>;
 
     /// Begins the next run for every lead whose reason can have changed, and says how many those are.
-    /// A cancelled job is opened again.
+    /// A cancelled job is opened again; the job's campaign is active again if the wallet has money.
     fn resume_job(&self, job: JobKey) -> Later<'_, u64>;
 
-    /// No attempt begins any more; the leads end as `cancelled`.
-    fn cancel_job(&self, job: JobKey) -> Later<'_, ()>;
+    /// Resumes the jobs that asked to be and whose wallet was topped up since; names them.
+    fn auto_resume(&self) -> Later<'_, Vec<JobKey>>;
 
-    /// Notes that the job is at work, or has come to an end.
-    fn mark_job(&self, job: JobKey, state: JobState) -> Later<'_, ()>;
+    /// No attempt begins any more; the leads end as `cancelled`. `false` when it had come to its end.
+    fn cancel_job(&self, job: JobKey) -> Later<'_, bool>;
 
     /// How far the job has come.
     fn progress(&self, job: JobKey) -> Later<'_, Progress>;
 
     /// Up to `limit` results after lead `after`, in order; copies show the result they copy.
     fn results(&self, job: JobKey, after: LeadNo, limit: u32) -> Later<'_, Vec<LeadResult>>;
+
+    /// The identical leads that copy this one's result.
+    fn copies(&self, job: JobKey, lead: LeadNo) -> Later<'_, Vec<(LeadNo, LeadId)>>;
 
     /// The number of a lead by its id.
     fn find_lead(&self, job: JobKey, lead: &LeadId) -> Later<'_, Option<LeadNo>>;

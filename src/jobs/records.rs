@@ -1,6 +1,7 @@
 //! What the store keeps of jobs and leads, as it hands it out and takes it in.
 
 use crate::domain::Attempt;
+use crate::domain::CampaignId;
 use crate::domain::ConfigVersion;
 use crate::domain::Ending;
 use crate::domain::Fingerprint;
@@ -13,8 +14,8 @@ use crate::domain::Status;
 use crate::domain::Usd;
 use crate::domain::WaterfallName;
 use crate::domain::WorkspaceId;
+use crate::jobs::Learned;
 use crate::ledger::AccountId;
-use crate::ledger::Epoch;
 use crate::ledger::JobKey;
 use crate::ledger::LeadNo;
 use std::fmt;
@@ -82,6 +83,23 @@ pub struct NewJob {
     pub content: Fingerprint,
     /// Leads a slice.
     pub slice_size: u32,
+    /// The campaign it belongs to.
+    pub campaign: Option<CampaignId>,
+    /// Its cap, where it came with one.
+    pub max_spend: Option<Usd>,
+    /// Is it resumed by itself after every top-up?
+    pub auto_resume: bool,
+    /// Where its results go besides.
+    pub reply: Option<Reply>,
+}
+
+/// Where a sender wants the results too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The queue.
+    pub to: String,
+    /// Copied from the message that brought the job.
+    pub correlation_id: Option<String>,
 }
 
 /// A job as stored.
@@ -113,13 +131,10 @@ pub struct StoredJob {
     pub leads: u64,
     /// Leads a slice.
     pub slice_size: u32,
-}
-
-impl StoredJob {
-    /// How many slices it is cut into.
-    pub fn slices(&self) -> u64 {
-        self.leads.div_ceil(u64::from(self.slice_size.max(1)))
-    }
+    /// The campaign it belongs to.
+    pub campaign: Option<CampaignId>,
+    /// Where its results go besides.
+    pub reply: Option<Reply>,
 }
 
 /// A lead to store.
@@ -131,19 +146,6 @@ pub struct NewLead {
     pub id: LeadId,
     /// What is known of it; `None` for a row that cannot be used (`skipped` / `invalid_input`).
     pub lead: Option<Lead>,
-}
-
-/// A slice in a worker's hands.
-#[derive(Clone, Debug)]
-pub struct Claim {
-    /// Under this epoch everything is written.
-    pub epoch: Epoch,
-    /// The run at work.
-    pub run: Run,
-    /// Was the job cancelled? Its leads still need their ending.
-    pub state: JobState,
-    /// The leads this run has still to decide.
-    pub leads: Vec<LeadWork>,
 }
 
 /// A lead to work on.
@@ -159,6 +161,8 @@ pub struct LeadWork {
     pub attempts: Vec<Attempt>,
     /// How many identical leads will copy its result.
     pub copies: u32,
+    /// What overtaken owners had learned of its begun attempts.
+    pub learned: Vec<Learned>,
 }
 
 /// How far a job has come.

@@ -17,6 +17,7 @@ use crate::ledger::LedgerError;
 use std::pin::Pin;
 use std::task::Context;
 use std::task::Poll;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Declares a store's own number for a row.
@@ -63,6 +64,8 @@ pub struct Boundary {
     pub account: AccountId,
     /// The lead's cap, if its waterfall has one.
     pub lead_cap: Option<Usd>,
+    /// A balance below this is low: the workspace's own threshold, or the configuration's.
+    pub low_balance: Usd,
     /// Attempts that came to an end since the last boundary, oldest first.
     pub ended: Vec<Ended>,
     /// What follows them.
@@ -120,8 +123,9 @@ pub struct Begin {
     /// An answer of the workspace from this wall-clock millisecond on is taken instead of a call;
     /// `None` when answers are not reused.
     pub cached_since_ms: Option<i64>,
-    /// When the hold may be given back if nobody works on the lead any more, wall-clock milliseconds.
-    pub expires_ms: i64,
+    /// When the hold may be given back if nobody works on the lead any more, from now on by the store's
+    /// clock.
+    pub expires_in: Duration,
     /// The configuration in force.
     pub config_version: ConfigVersion,
 }
@@ -129,10 +133,19 @@ pub struct Begin {
 /// What a committed boundary came to.
 #[derive(Debug)]
 pub struct Committed {
-    /// What the customer paid for the ended attempts, in their order.
-    pub charged: Vec<Usd>,
+    /// What became of the money of the ended attempts, in their order.
+    pub charged: Vec<Charged>,
     /// What became of [`Boundary::then`].
     pub answer: Answer,
+}
+
+/// What an ended attempt cost, and whom.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Charged {
+    /// What the customer paid.
+    pub paid: Usd,
+    /// What the provider takes and nobody paid: the house's loss. Counted once, by the one who is told.
+    pub lost: Usd,
 }
 
 /// What became of what followed.

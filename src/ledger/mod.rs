@@ -7,6 +7,7 @@
 //! committed; nothing here makes one.
 
 mod boundary;
+mod happening;
 pub mod rules;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ pub use boundary::AccountId;
 pub use boundary::Answer;
 pub use boundary::Begin;
 pub use boundary::Boundary;
+pub use boundary::Charged;
 pub use boundary::Committed;
 pub use boundary::Ended;
 pub use boundary::Epoch;
@@ -26,12 +28,16 @@ pub use boundary::Responder;
 pub use boundary::SliceNo;
 pub use boundary::Then;
 pub use boundary::pending;
+pub use happening::Happening;
+pub use happening::StoredHappening;
 
 use crate::domain::JobId;
 use crate::domain::LeadId;
+use crate::domain::ProviderName;
 use crate::domain::Step;
 use crate::domain::Usd;
 use crate::domain::WorkspaceId;
+use std::time::Duration;
 
 /// Why the ledger did not do what it was asked. Variants are named for what the caller does next.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -163,8 +169,12 @@ pub trait Ledger: Send + Sync {
     /// Books a correction, once by its reference; never below what open holds bind.
     fn adjust(&self, booking: Booking) -> Later<'_, bool>;
 
-    /// Gives back open holds past their expiry, except those of `owned` jobs; says how many.
-    fn expire(&self, now_ms: i64, owned: Vec<JobKey>) -> Later<'_, u64>;
+    /// Gives back open holds past their expiry whose slice nobody leases, except those of `owned` jobs;
+    /// says how many.
+    fn expire(&self, owned: Vec<JobKey>) -> Later<'_, u64>;
+
+    /// How many holds are open.
+    fn open_holds(&self) -> Later<'_, u64>;
 
     /// The metered wallet of a workspace; `None` when it was never mentioned.
     fn balance(&self, workspace: &WorkspaceId) -> Later<'_, Option<Balance>>;
@@ -174,6 +184,22 @@ pub trait Ledger: Send + Sync {
 
     /// Recomputes every balance, hold and charge, of one workspace or all.
     fn audit(&self, workspace: Option<&WorkspaceId>) -> Later<'_, Audit>;
+}
+
+/// What a commit caused, until it has been told.
+pub trait Outbox: Send + Sync {
+    /// Up to `limit` happenings that nobody is telling, oldest first; for `lease` they are the caller's.
+    fn take_happenings(&self, limit: u32, lease: Duration) -> Later<'_, Vec<StoredHappening>>;
+
+    /// They have been told: forget them.
+    fn forget_happenings(&self, told: Vec<i64>) -> Later<'_, ()>;
+
+    /// How many wait.
+    fn happenings(&self) -> Later<'_, u64>;
+
+    /// A key works again: its next failure is told again. `workspace` is `None` for the house's keys,
+    /// `provider` is `None` for all of them.
+    fn key_works(&self, workspace: Option<&WorkspaceId>, provider: Option<&ProviderName>) -> Later<'_, ()>;
 }
 
 /// An answer of the store that comes later.

@@ -22,9 +22,12 @@ pub enum Unusable {
     TooLittle,
 }
 
-/// The lead in a row, given its text of each field. Blank texts, impossible addresses and
-/// impossible domains count as absent.
-pub(super) fn lead_of<'r>(text: impl Fn(Field) -> Result<Option<Cow<'r, str>>, Unusable>) -> Result<Lead, Unusable> {
+/// The lead in a row, or in a message, given its text of each field. Blank texts, impossible addresses
+/// and impossible domains count as absent.
+///
+/// # Errors
+/// When nothing could be done with it.
+pub fn lead_of<'r>(text: impl Fn(Field) -> Result<Option<Cow<'r, str>>, Unusable>) -> Result<Lead, Unusable> {
     let kept = |field: Field| -> Result<Option<String>, Unusable> {
         let text = text(field)?;
         Ok(text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned))

@@ -33,6 +33,7 @@ pub use form::Format;
 pub use input::Input;
 pub use input::LINE_LIMIT;
 pub use lead::Unusable;
+pub use lead::lead_of;
 pub use out::Out;
 pub use rows::LeadIds;
 pub use rows::Row;

@@ -13,6 +13,9 @@ use rust_decimal::Decimal;
 pub struct CreditPrice(Decimal);
 
 impl CreditPrice {
+    /// The customer's own credits cost nothing here.
+    pub const FREE: Self = Self(Decimal::ZERO);
+
     /// A price read from the configuration. `None` when negative.
     pub fn new(dollars_per_credit: Decimal) -> Option<Self> {
         (!dollars_per_credit.is_sign_negative() || dollars_per_credit.is_zero()).then_some(Self(dollars_per_credit))

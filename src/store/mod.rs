@@ -5,19 +5,31 @@
 //! Invariant: no provider, no HTTP, no queue. Balances are read inside the transaction that decides
 //! on them, never remembered between two.
 
+mod batch;
 mod lock;
+#[cfg(test)]
+pub(crate) mod memory;
+mod opening;
+mod postgres;
+mod rows;
+mod settling;
 mod sqlite;
+mod waiting;
 
 pub use lock::JobLock;
 pub use lock::LockError;
-pub use sqlite::Nature;
-pub use sqlite::OpenError;
+pub use opening::Nature;
+pub use opening::OpenError;
+pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
 
 use crate::jobs::Jobs;
+use crate::keys::Workspaces;
 use crate::ledger::Ledger;
+use crate::ledger::Outbox;
+use crate::roster::Roster;
 
 /// What everything above asks of a store.
-pub trait Store: Ledger + Jobs {}
+pub trait Store: Ledger + Outbox + Jobs + Workspaces + Roster {}
 
-impl<T: Ledger + Jobs> Store for T {}
+impl<T: Ledger + Outbox + Jobs + Workspaces + Roster> Store for T {}

@@ -1,11 +1,13 @@
 //! What is known of an address, and which verifier is asked about it next.
 
 use crate::domain::Address;
+use crate::domain::KeySource;
 use crate::domain::ProviderName;
 use crate::domain::Step;
 use crate::domain::Verdict;
 use crate::waterfall::Plan;
 use crate::waterfall::Trail;
+use crate::waterfall::VerifyStep;
 use crate::waterfall::standing::Setback;
 use crate::waterfall::standing::Standing;
 use crate::waterfall::standing::standing;
@@ -30,9 +32,9 @@ pub(super) enum Prospect {
     /// Nothing, or nothing that matters.
     Settled,
     /// This verifier is asked next.
-    Ask(Step),
+    Ask(Step, KeySource),
     /// Only this verifier could tell more, and its breaker is open.
-    AwaitVerifier(Step),
+    AwaitVerifier(Step, KeySource),
     /// Verifiers that could tell more did not answer in this run.
     Closed,
     /// The waterfall has no verifier.
@@ -107,8 +109,8 @@ fn trusted_claim(plan: &Plan, claims: &[(Verdict, ProviderName)]) -> Option<(Ver
 
 /// How the plan's verifiers stand for one address.
 struct Verifiers<'a> {
-    open: Option<&'a Step>,
-    after_outage: Option<&'a Step>,
+    open: Option<(&'a Step, KeySource)>,
+    after_outage: Option<(&'a Step, KeySource)>,
     setback: Option<Setback>,
     /// Did any refuse the question as a bad one?
     refused: bool,
@@ -117,10 +119,10 @@ struct Verifiers<'a> {
 impl<'a> Verifiers<'a> {
     fn of(plan: &'a Plan, trail: &Trail, address: &Address) -> Self {
         let mut seen = Self { open: None, after_outage: None, setback: None, refused: false };
-        for step in &plan.verify {
-            match standing(trail, step, Some(address)) {
-                Standing::Open => seen.open = seen.open.or(Some(step)),
-                Standing::AfterOutage => seen.after_outage = seen.after_outage.or(Some(step)),
+        for VerifyStep { step, keys } in &plan.verify {
+            match standing(trail, step, *keys, Some(address)) {
+                Standing::Open(key) => seen.open = seen.open.or(Some((step, key))),
+                Standing::AfterOutage(key) => seen.after_outage = seen.after_outage.or(Some((step, key))),
                 Standing::Answered(end) => seen.refused |= end.outcome.verdict().is_none(),
                 Standing::Closed(why) => seen.setback = Some(seen.setback.map_or(why, |before| before.min(why))),
                 Standing::PassedOver => {}
@@ -131,8 +133,8 @@ impl<'a> Verifiers<'a> {
 
     fn prospect(&self, plan: &Plan) -> Prospect {
         match (self.open, self.after_outage) {
-            (Some(step), _) => Prospect::Ask(step.clone()),
-            (None, Some(step)) => Prospect::AwaitVerifier(step.clone()),
+            (Some((step, key)), _) => Prospect::Ask(step.clone(), key),
+            (None, Some((step, key))) => Prospect::AwaitVerifier(step.clone(), key),
             (None, None) if self.setback.is_some() => Prospect::Closed,
             (None, None) if plan.verify.is_empty() => Prospect::NoVerifier,
             (None, None) => Prospect::Settled,

@@ -1,11 +1,13 @@
 //! THE decision.
 
 use crate::domain::Ending;
+use crate::domain::KeySource;
 use crate::domain::Query;
 use crate::domain::Reason;
 use crate::domain::Status;
 use crate::domain::Step;
 use crate::domain::Verdict;
+use crate::waterfall::FindStep;
 use crate::waterfall::Moment;
 use crate::waterfall::Plan;
 use crate::waterfall::Risky;
@@ -20,10 +22,10 @@ use crate::waterfall::standing::standing;
 /// What is to be done with a lead.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Next {
-    /// Ask this step this question.
-    Try(Step, Query),
+    /// Ask this step this question, with this key.
+    Try(Step, KeySource, Query),
     /// The same, once the provider's breaker lets a call through: nothing else can help.
-    TryAfterOutage(Step, Query),
+    TryAfterOutage(Step, KeySource, Query),
     /// Note that the lead lacks this step's inputs, and ask again.
     PassOver(Step),
     /// The lead is decided.
@@ -67,10 +69,10 @@ impl Survey {
         let mut searched = candidates.iter().any(|candidate| candidate.verdict == Some(Verdict::Invalid));
         let mut setbacks: Vec<Setback> = Vec::new();
         for find in &plan.find {
-            match standing(trail, &find.step, None) {
+            match standing(trail, &find.step, find.keys, None) {
                 Standing::Answered(_) => searched = true,
                 Standing::Closed(setback) => setbacks.push(setback),
-                Standing::Open | Standing::AfterOutage | Standing::PassedOver => {}
+                Standing::Open(_) | Standing::AfterOutage(_) | Standing::PassedOver => {}
             }
         }
         setbacks.extend(candidates.iter().filter_map(|candidate| candidate.setback));
@@ -84,15 +86,11 @@ impl Survey {
         }
         let mut after_outage = None;
         for candidate in self.candidates.iter().filter(|candidate| candidate.verdict != Some(Verdict::Invalid)) {
-            let verify = |step: &Step| (step.clone(), Query::Verify(candidate.address.clone()));
+            let question = || Query::Verify(candidate.address.clone());
             match (&candidate.prospect, candidate.verdict) {
-                (Prospect::Ask(step), _) => {
-                    let (step, query) = verify(step);
-                    return Some(Next::Try(step, query));
-                }
-                (Prospect::AwaitVerifier(step), verdict) => {
-                    let (step, query) = verify(step);
-                    after_outage = after_outage.or(Some(Next::TryAfterOutage(step, query)));
+                (Prospect::Ask(step, key), _) => return Some(Next::Try(step.clone(), *key, question())),
+                (Prospect::AwaitVerifier(step, key), verdict) => {
+                    after_outage = after_outage.or_else(|| Some(Next::TryAfterOutage(step.clone(), *key, question())));
                     if verdict.is_none() {
                         return after_outage;
                     }
@@ -183,15 +181,15 @@ fn risky_reason(setback: Option<Setback>) -> Reason {
 
 /// The first finder that can be asked; then what is worth waiting for.
 fn search(plan: &Plan, trail: &Trail, mut after_outage: Option<Next>) -> Option<Next> {
-    for find in &plan.find {
-        match (standing(trail, &find.step, None), &find.query) {
-            (Standing::Open, None) => return Some(Next::PassOver(find.step.clone())),
-            (Standing::Open, Some(query)) => return Some(Next::Try(find.step.clone(), query.clone())),
-            (Standing::AfterOutage, Some(query)) => {
-                after_outage = after_outage.or_else(|| Some(Next::TryAfterOutage(find.step.clone(), query.clone())));
+    for FindStep { step, keys, query } in &plan.find {
+        match (standing(trail, step, *keys, None), query) {
+            (Standing::Open(_), None) => return Some(Next::PassOver(step.clone())),
+            (Standing::Open(key), Some(query)) => return Some(Next::Try(step.clone(), key, query.clone())),
+            (Standing::AfterOutage(key), Some(query)) => {
+                after_outage = after_outage.or_else(|| Some(Next::TryAfterOutage(step.clone(), key, query.clone())));
             }
-            (Standing::AfterOutage, None) | (Standing::Answered(_) | Standing::Closed(_) | Standing::PassedOver, _) => {
-            }
+            (Standing::AfterOutage(_), None)
+            | (Standing::Answered(_) | Standing::Closed(_) | Standing::PassedOver, _) => {}
         }
     }
     after_outage

@@ -2,6 +2,7 @@
 
 use crate::domain::Address;
 use crate::domain::Attempt;
+use crate::domain::KeySource;
 use crate::domain::Query;
 use crate::domain::Run;
 use crate::domain::Step;
@@ -22,11 +23,29 @@ pub struct Plan {
     /// Finders, in order.
     pub find: Vec<FindStep>,
     /// Verifiers, in order.
-    pub verify: Vec<Step>,
+    pub verify: Vec<VerifyStep>,
     /// The policy for risky addresses.
     pub risky: Risky,
     /// Does a finder's own `valid` count as the verification?
     pub trust_finders: bool,
+}
+
+/// Whose keys a step may be tried with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Keys {
+    /// This one's alone.
+    Only(KeySource),
+    /// The customer's own; the house's when that does not work, because the customer allows it.
+    OwnThenHouse,
+}
+
+/// A verify step.
+#[derive(Clone, Debug)]
+pub struct VerifyStep {
+    /// Which step.
+    pub step: Step,
+    /// With whose keys.
+    pub keys: Keys,
 }
 
 /// A find step, with the question it asks about this lead.
@@ -34,6 +53,8 @@ pub struct Plan {
 pub struct FindStep {
     /// Which step.
     pub step: Step,
+    /// With whose keys.
+    pub keys: Keys,
     /// `None` when the lead lacks what the provider needs.
     pub query: Option<Query>,
 }

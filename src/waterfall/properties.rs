@@ -20,11 +20,13 @@ use crate::domain::Step;
 use crate::domain::Throttle;
 use crate::domain::Verdict;
 use crate::waterfall::FindStep;
+use crate::waterfall::Keys;
 use crate::waterfall::Moment;
 use crate::waterfall::Next;
 use crate::waterfall::Plan;
 use crate::waterfall::Risky;
 use crate::waterfall::Trail;
+use crate::waterfall::VerifyStep;
 use crate::waterfall::cancel;
 use crate::waterfall::next;
 use proptest::prelude::*;
@@ -32,6 +34,8 @@ use std::time::Duration;
 
 const START: Moment = Moment(Duration::ZERO);
 const DEADLINE: Moment = Moment(Duration::from_secs(600));
+/// Fallback from an own key to the house's is a matter of tables.
+const KEY: KeySource = KeySource::House;
 const MAX_RUNS: u32 = 4;
 const FINDERS: [&str; 4] = ["f1", "f2", "f3", "f4"];
 const VERIFIERS: [&str; 2] = ["v1", "v2"];
@@ -86,7 +90,7 @@ impl World {
             let decided = next(&self.plan, trail, START);
             watch(trail, &decided);
             match decided {
-                Next::Try(step, query) | Next::TryAfterOutage(step, query) => {
+                Next::Try(step, _, query) | Next::TryAfterOutage(step, _, query) => {
                     let Reply { finder, verifier, key_source } = call().clone();
                     let about = address_of(&query).cloned();
                     let end = if about.is_some() { verifier } else { finder };
@@ -112,7 +116,7 @@ fn write(trail: &mut Trail, step: Step, about: Option<Address>, key_source: KeyS
 /// What is asked, if anything is: the step, and the address in question.
 fn question(decided: &Next) -> Option<(&Step, Option<&Address>)> {
     match decided {
-        Next::Try(step, query) | Next::TryAfterOutage(step, query) => Some((step, address_of(query))),
+        Next::Try(step, _, query) | Next::TryAfterOutage(step, _, query) => Some((step, address_of(query))),
         Next::PassOver(_) | Next::Finish(_) => None,
     }
 }
@@ -195,14 +199,17 @@ fn reply() -> impl Strategy<Value = Reply> {
 
 fn find_step(name: &str, applies: bool) -> FindStep {
     let query = applies.then(|| Query::ByProfile("https://linkedin.test/in/ada".to_owned()));
-    FindStep { step: Step::new(ProviderName::new(name), Operation::FindEmail), query }
+    FindStep { step: Step::new(ProviderName::new(name), Operation::FindEmail), keys: Keys::Only(KEY), query }
 }
 
 fn plan() -> impl Strategy<Value = Plan> {
     let applies = prop::collection::vec(prop::bool::weighted(0.8), 0..=FINDERS.len());
     let risky = prop::sample::select(vec![Risky::KeepLooking, Risky::Accept]);
     (applies, 0..=VERIFIERS.len(), risky, any::<bool>()).prop_map(|(applies, verifiers, risky, trust_finders)| {
-        let verify_step = |name: &str| Step::new(ProviderName::new(name), Operation::VerifyEmail);
+        let verify_step = |name: &str| {
+            let step = Step::new(ProviderName::new(name), Operation::VerifyEmail);
+            VerifyStep { step, keys: Keys::Only(KEY) }
+        };
         Plan {
             find: FINDERS.into_iter().zip(applies).map(|(name, applies)| find_step(name, applies)).collect(),
             verify: VERIFIERS.into_iter().take(verifiers).map(verify_step).collect(),
@@ -303,10 +310,10 @@ proptest! {
     fn a_worker_that_takes_over_goes_on_with_what_was_begun(world in world()) {
         world.live(|trail, decided| {
             assert_eq!(next(&world.plan, trail, START), *decided, "the same trail, the same decision");
-            let (Next::Try(step, query) | Next::TryAfterOutage(step, query)) = decided else { return };
+            let (Next::Try(step, _, query) | Next::TryAfterOutage(step, _, query)) = decided else { return };
             let mut begun = trail.clone();
             write(&mut begun, step.clone(), address_of(query).cloned(), KeySource::House, AttemptState::Begun);
-            assert_eq!(next(&world.plan, &begun, START), Next::Try(step.clone(), query.clone()));
+            assert_eq!(next(&world.plan, &begun, START), Next::Try(step.clone(), KEY, query.clone()));
         });
     }
 

@@ -10,6 +10,7 @@ use crate::domain::Outcome;
 use crate::domain::Reason;
 use crate::domain::Step;
 use crate::domain::Throttle;
+use crate::waterfall::Keys;
 use crate::waterfall::Trail;
 
 const GIVEN_BACK: Outcome = Outcome::RateLimited(Throttle::GivenBack);
@@ -73,10 +74,10 @@ impl Setback {
 /// How a step stands.
 #[derive(Debug)]
 pub(super) enum Standing<'a> {
-    /// It can be tried now (or goes on, if it was begun and has no answer yet).
-    Open,
+    /// It can be tried now, with this key (or goes on, if it was begun and has no answer yet).
+    Open(KeySource),
     /// Its breaker was open; it is worth waiting for when nothing else helps.
-    AfterOutage,
+    AfterOutage(KeySource),
     /// Answered, in this run or an earlier one; it is never asked again.
     Answered(&'a AttemptEnd),
     /// The lead lacks its inputs; noted in this run.
@@ -86,27 +87,39 @@ pub(super) enum Standing<'a> {
 }
 
 /// How `step` stands for the question about `about` (an address to verify; `None` for a search).
-pub(super) fn standing<'a>(trail: &'a Trail, step: &Step, about: Option<&Address>) -> Standing<'a> {
+pub(super) fn standing<'a>(trail: &'a Trail, step: &Step, keys: Keys, about: Option<&Address>) -> Standing<'a> {
     let asked = |attempt: &&Attempt| attempt.step == *step && attempt.about.as_ref() == about;
     let (mut given_back, mut breaker_open, mut last) = (0_usize, 0_usize, None);
+    let mut own_failed = false;
     for attempt in trail.attempts.iter().filter(asked) {
-        let Some(end) = attempt.end() else { return Standing::Open };
+        let Some(end) = attempt.end() else { return Standing::Open(attempt.key_source) };
         if end.outcome.is_answer() {
             return Standing::Answered(end);
         }
         if attempt.run != trail.run {
             continue;
         }
+        let setback = Setback::of(end.outcome, attempt.key_source);
+        if setback == Some(Setback::OwnKey) && keys == Keys::OwnThenHouse {
+            // The house's key is asked as if the step had not been tried before.
+            (given_back, breaker_open, last, own_failed) = (0, 0, None, true);
+            continue;
+        }
         given_back = given_back.saturating_add(usize::from(end.outcome == GIVEN_BACK));
         breaker_open = breaker_open.saturating_add(usize::from(end.outcome == BREAKER_OPEN));
-        last = Some((end.outcome, attempt.key_source));
+        last = Some((end.outcome, setback));
     }
-    let Some((outcome, key_source)) = last else { return Standing::Open };
+    let key = match keys {
+        Keys::Only(source) => source,
+        Keys::OwnThenHouse if own_failed => KeySource::House,
+        Keys::OwnThenHouse => KeySource::Own,
+    };
+    let Some((outcome, setback)) = last else { return Standing::Open(key) };
     if outcome == HOLD_EXPIRED || (outcome == GIVEN_BACK && given_back < MAX_GIVEN_BACK) {
-        return Standing::Open;
+        return Standing::Open(key);
     }
     if outcome == BREAKER_OPEN && breaker_open < MAX_BREAKER_OPEN {
-        return Standing::AfterOutage;
+        return Standing::AfterOutage(key);
     }
-    Setback::of(outcome, key_source).map_or(Standing::PassedOver, Standing::Closed)
+    setback.map_or(Standing::PassedOver, Standing::Closed)
 }

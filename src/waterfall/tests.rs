@@ -39,16 +39,26 @@ fn read_plan(words: &str) -> Plan {
     let (find, verify) = steps.split_once('|').unwrap();
     Plan {
         find: find.split_whitespace().map(read_finder).collect(),
-        verify: verify.split_whitespace().map(|name| step(name, Operation::VerifyEmail)).collect(),
+        verify: verify.split_whitespace().map(read_verifier).collect(),
         risky: if option == "accept" { Risky::Accept } else { Risky::KeepLooking },
         trust_finders: option == "trust",
     }
 }
 
 fn read_finder(word: &str) -> FindStep {
+    let (keys, word) = read_keys(word);
     let name = word.trim_matches(['(', ')']);
     let query = (name == word).then(|| Query::ByProfile("https://linkedin.test/in/ada".to_owned()));
-    FindStep { step: step(name, Operation::FindEmail), query }
+    FindStep { step: step(name, Operation::FindEmail), keys, query }
+}
+
+fn read_verifier(word: &str) -> VerifyStep {
+    let (keys, name) = read_keys(word);
+    VerifyStep { step: step(name, Operation::VerifyEmail), keys }
+}
+
+fn read_keys(word: &str) -> (Keys, &str) {
+    word.strip_suffix('+').map_or((Keys::Only(KeySource::House), word), |word| (Keys::OwnThenHouse, word))
 }
 
 fn read_attempt(line: &str, trail: &Trail) -> Attempt {
@@ -101,8 +111,9 @@ fn tell(decided: &Next) -> String {
         Query::ByName(..) | Query::ByProfile(_) => step.provider.to_string(),
     };
     match decided {
-        Next::Try(step, query) => format!("try {}", question(step, query)),
-        Next::TryAfterOutage(step, query) => format!("after outage {}", question(step, query)),
+        Next::Try(step, KeySource::House, query) => format!("try {}", question(step, query)),
+        Next::Try(step, KeySource::Own, query) => format!("try {} own", question(step, query)),
+        Next::TryAfterOutage(step, _, query) => format!("after outage {}", question(step, query)),
         Next::PassOver(step) => format!("pass over {}", step.provider),
         Next::Finish(ending) => tell_ending(ending),
     }
@@ -417,4 +428,25 @@ fn a_verifier_worth_waiting_for_is_waited_for_though_a_later_address_cannot_be_v
 fn the_unknown_of_a_verifier_that_left_the_plan_still_counts() {
     let story = "lm: found a; zb a: unknown; run 2; mv a: unaffordable";
     check("lm | mv", story, "risky wallet_empty: a unknown, from lm, by zb");
+}
+
+#[test]
+fn an_own_key_that_fails_falls_to_the_house_only_where_the_customer_allows_it() {
+    for (plan, story, expected) in [
+        ("lm+ |", "", "try lm own"),
+        ("lm+ |", "lm own: not_found", "not_found none"),
+        ("lm+ |", "lm own: key_rejected", "try lm"),
+        ("lm+ |", "lm own: provider_out_of_credits", "try lm"),
+        ("lm+ |", "lm own: timeout", "failed providers_unavailable"),
+        ("lm+ |", "lm own: key_rejected; lm: not_found", "not_found none"),
+        ("lm+ |", "lm own: key_rejected; lm: key_rejected", "failed providers_unavailable"),
+        ("lm+ |", "lm own: key_rejected; lm: unaffordable", "skipped wallet_empty"),
+        ("lm+ |", "lm own: key_rejected; run 2", "try lm own"),
+        ("lm+ pr |", "lm own: key_rejected; lm: unavailable breaker_open", "try pr"),
+        ("lm |", "lm own: key_rejected", "skipped key_rejected"),
+        ("lm | zb+", "lm: found a; zb own a: key_rejected", "try zb a"),
+        ("lm | zb+", "lm: found a; zb own a: key_rejected; zb a: valid", "verified none: a valid, from lm, by zb"),
+    ] {
+        check(plan, story, expected);
+    }
 }

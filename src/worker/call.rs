@@ -9,12 +9,15 @@ use crate::domain::Outage;
 use crate::domain::Outcome;
 use crate::domain::Query;
 use crate::domain::Throttle;
+use crate::domain::WorkspaceId;
 use crate::http::Failure;
 use crate::http::Lesson;
 use crate::http::Lost;
 use crate::http::Permit;
+use crate::http::Received;
 use crate::http::Refusal;
 use crate::http::Slot;
+use crate::metrics;
 use crate::providers::Answer;
 use crate::providers::Fault;
 use crate::providers::LostAnswer;
@@ -29,6 +32,7 @@ use crate::worker::routes::Route;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 /// A pause longer than this gives the hold back: held money is money in use.
 pub(super) const LONGEST_HELD_PAUSE: Duration = Duration::from_secs(10);
@@ -38,6 +42,8 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(250);
 const BEFORE_LOOKUP: Duration = Duration::from_secs(3);
 /// How often a lost submission is looked up while the provider does not list anything.
 const LOOKUPS: u32 = 3;
+/// An attempt that is given up before it was answered, and may be made again.
+pub(super) const GIVEN_UP: Outcome = Outcome::Unavailable(Outage::HoldExpired);
 /// An adapter asks at most so many further questions.
 const MAX_QUESTIONS: u8 = 2;
 
@@ -55,6 +61,10 @@ pub(super) enum NoEntry {
     Late,
     /// A stop was asked for.
     Stopping,
+    /// The job was cancelled.
+    Cancelled,
+    /// The own key was taken away meanwhile.
+    Revoked,
 }
 
 /// What the calls of an attempt came to.
@@ -72,11 +82,15 @@ pub(super) struct Call<'a> {
     pub(super) engine: &'a Engine,
     pub(super) route: &'a Route,
     pub(super) query: &'a Query,
+    /// For whom.
+    pub(super) workspace: &'a WorkspaceId,
     /// The attempt's own id, for providers that echo one.
     pub(super) reference: String,
     pub(super) active: &'a Active,
     /// When the lead's time is up.
     pub(super) deadline: Moment,
+    /// Says that the job was cancelled.
+    pub(super) cancelled: &'a CancellationToken,
 }
 
 /// What one try came to.
@@ -90,11 +104,14 @@ impl Call<'_> {
     /// Waits for leave to call; through an outage, `patience` at most.
     pub(super) async fn enter(&self, patience: Duration) -> Result<Entry, NoEntry> {
         let enter = async {
-            let permit = self.permit(patience).await?;
+            let permit = self.permit(patience).await.map_err(NoEntry::Refused)?;
             let slot = self.engine.slots.acquire(self.route.key).await;
+            if self.route.is_revoked() {
+                return Err(NoEntry::Revoked);
+            }
             // The key may have been stopped while this lead waited for its slot.
             match self.route.gate.refusal() {
-                Some(refusal) if !permit.is_probe() => Err(refusal),
+                Some(refusal) if !permit.is_probe() => Err(NoEntry::Refused(refusal)),
                 Some(_) | None => Ok(Entry { permit, _slot: slot }),
             }
         };
@@ -105,7 +122,8 @@ impl Call<'_> {
         tokio::select! {
             biased;
             () = self.engine.tasks.stopping() => Err(NoEntry::Stopping),
-            entry = self.active.wait(enter) => entry.map_err(NoEntry::Refused),
+            () = self.cancelled.cancelled() => Err(NoEntry::Cancelled),
+            entry = self.active.wait(enter) => entry,
             () = sleep(self.deadline.0.saturating_sub(now)) => Err(NoEntry::Late),
         }
     }
@@ -168,6 +186,8 @@ impl Call<'_> {
         self.enter(Duration::ZERO).await.map_err(|no_entry| match no_entry {
             NoEntry::Stopping => Called::LeftOff,
             NoEntry::Refused(refusal) => Called::Ended(Upshot::called(refusal_outcome(refusal))),
+            // Nothing of this attempt was billed; the next decision sees what has changed.
+            NoEntry::Cancelled | NoEntry::Revoked => Called::Ended(Upshot::called(GIVEN_UP)),
             NoEntry::Late => Called::Ended(Upshot::of(Answer::Fault(fault))),
         })
     }
@@ -176,7 +196,10 @@ impl Call<'_> {
     async fn try_once(&self, entry: &mut Entry) -> Tried {
         let mut request = self.route.adapter.request(self.query, &self.reference);
         for turn in 0..=MAX_QUESTIONS {
-            let received = match self.engine.client.send(&self.route.target, &request).await {
+            if self.route.is_revoked() {
+                return Tried::Over(Called::Ended(Upshot::called(GIVEN_UP)));
+            }
+            let received = match self.send(&request).await {
                 Ok(received) => received,
                 Err(failure) => return self.without_answer(entry, failure, &request).await,
             };
@@ -193,6 +216,13 @@ impl Call<'_> {
         Tried::Over(Called::Ended(Upshot::called(Outcome::ProtocolError)))
     }
 
+    async fn send(&self, request: &Request) -> Result<Received, Failure> {
+        let began = Instant::now();
+        let received = self.engine.client.send(&self.route.target, request).await;
+        metrics::call_seconds(&self.route.step.provider, began.elapsed());
+        received
+    }
+
     fn learn(&self, entry: &mut Entry, answer: Answer) -> Tried {
         match &answer {
             Answer::Fault(fault) => {
@@ -202,6 +232,9 @@ impl Call<'_> {
                 }
             }
             Answer::Found { .. } | Answer::NotFound { .. } | Answer::Judged { .. } => {
+                if entry.permit.is_probe() {
+                    self.engine.key_works(self.route, self.workspace);
+                }
                 entry.permit.report(Lesson::Answered);
             }
         }

@@ -1,20 +1,31 @@
 //! What all leads of a process share.
 
+use crate::domain::KeySource;
+use crate::domain::WorkerId;
+use crate::domain::WorkspaceId;
 use crate::http::Client;
 use crate::http::Gates;
 use crate::http::Slots;
 use crate::http::StartError;
+use crate::jobs::Claimant;
+use crate::jobs::Held;
+use crate::jobs::Tenure;
 use crate::ledger::JobKey;
+use crate::ledger::LedgerError;
 use crate::store::Store;
 use crate::worker::active::ActiveLeads;
+use crate::worker::announce::Announce;
 use crate::worker::meter::Meter;
 use crate::worker::money::MoneyQueues;
 use crate::worker::reader::Readers;
-use crate::worker::routes::JobWork;
+use crate::worker::routes::Route;
 use crate::worker::tasks::Tasks;
-use std::collections::HashMap;
+use crate::worker::works::JobWork;
+use crate::worker::works::Works;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -49,18 +60,55 @@ pub struct Engine {
     pub(super) active: ActiveLeads,
     pub(super) readers: Readers,
     pub(super) money: MoneyQueues,
-    jobs: Mutex<HashMap<JobKey, Arc<JobWork>>>,
+    /// The jobs at work, the configuration and the keys.
+    pub works: Works,
+    /// Who this is, and how it keeps others off its slices.
+    pub claimant: Claimant,
+    /// Who is told of each result before its slice is closed; on one machine, nobody.
+    pub announce: Option<Arc<dyn Announce>>,
+    held: Mutex<HashSet<Held>>,
 }
 
-impl Engine {
-    /// An engine over a store.
+/// What an engine is made of.
+pub struct Parts {
+    /// Ledger, jobs and trails.
+    pub store: Arc<dyn Store>,
+    /// The worker's own shape.
+    pub settings: Settings,
+    /// Tasks, and the word that stops them.
+    pub tasks: Tasks,
+    /// Who may call now.
+    pub gates: Gates,
+    /// Connections to the providers.
+    pub client: Client,
+    /// The configuration and the keys.
+    pub works: Works,
+    /// Who this is.
+    pub claimant: Claimant,
+    /// Who is told of results.
+    pub announce: Option<Arc<dyn Announce>>,
+}
+
+impl Parts {
+    /// One machine, one job at a time, under its lock: nobody is told of results, and slices need no lease.
     ///
     /// # Errors
     /// When the HTTP client cannot be set up.
-    pub fn new(store: Arc<dyn Store>, settings: Settings, tasks: Tasks, gates: Gates) -> Result<Self, StartError> {
-        Ok(Self {
+    pub fn embedded(store: Arc<dyn Store>, settings: Settings, tasks: Tasks, works: Works) -> Result<Self, StartError> {
+        let worker = WorkerId::new(format!("process-{}", std::process::id()));
+        let claimant = Claimant { worker, tenure: Tenure::Lock };
+        let client = Client::new()?;
+        Ok(Self { store, settings, tasks, gates: Gates::default(), client, works, claimant, announce: None })
+    }
+}
+
+impl Engine {
+    /// An engine of these parts.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { store, settings, tasks, gates, client, works, claimant, announce } = parts;
+        Self {
             store,
-            client: Client::new()?,
+            client,
             gates,
             meter: Meter::default(),
             tasks,
@@ -69,16 +117,44 @@ impl Engine {
             active: ActiveLeads::default(),
             readers: Readers::default(),
             money: MoneyQueues::default(),
-            jobs: Mutex::default(),
-        })
+            works,
+            claimant,
+            announce,
+            held: Mutex::default(),
+        }
     }
 
-    /// Makes a job known, with the routes its leads take from now on.
-    pub fn register(&self, work: JobWork) {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).insert(work.job.key, Arc::new(work));
+    /// The slices in hand, to be renewed.
+    pub fn held(&self) -> Vec<Held> {
+        self.held_set().iter().copied().collect()
     }
 
-    pub(super) fn job(&self, key: JobKey) -> Option<Arc<JobWork>> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
+    pub(super) fn hold(&self, held: Held) {
+        self.held_set().insert(held);
+    }
+
+    pub(super) fn let_go(&self, held: Held) {
+        self.held_set().remove(&held);
+    }
+
+    /// The job as a lead that starts now works it.
+    pub(super) async fn job(&self, key: JobKey) -> Result<Option<Arc<JobWork>>, LedgerError> {
+        self.works.of(&*self.store, &self.gates, key).await
+    }
+
+    /// A key works again: its next failure is told of again.
+    pub(super) fn key_works(&self, route: &Route, workspace: &WorkspaceId) {
+        let owner = (route.key_source == KeySource::Own).then(|| workspace.clone());
+        let provider = route.step.provider.clone();
+        let store = Arc::clone(&self.store);
+        self.tasks.spawn(async move {
+            if let Err(error) = store.key_works(owner.as_ref(), Some(&provider)).await {
+                tracing::warn!(%provider, "that its key works again is not recorded: {error}");
+            }
+        });
+    }
+
+    fn held_set(&self) -> MutexGuard<'_, HashSet<Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,7 +1,7 @@
-//! From a list to a stored job, cut into slices.
+//! From a list, or from the leads of a message, to a stored job, cut into slices.
 
-use crate::domain::Fingerprint;
 use crate::domain::JobId;
+use crate::domain::LeadId;
 use crate::jobs::JobState;
 use crate::jobs::LoadError;
 use crate::jobs::NewJob;
@@ -15,11 +15,14 @@ use crate::lists::LeadIds;
 use crate::lists::ListError;
 use crate::lists::Scan;
 use crate::store::Store;
+use tokio::runtime::Handle;
+use tokio::runtime::RuntimeFlavor;
+use tokio::task::block_in_place;
 
-/// Leads stored in one transaction.
+/// Leads read, and stored in one transaction.
 const LOAD_BATCH: usize = 2_000;
 
-/// Why a list did not become a job.
+/// Why leads did not become a job.
 #[derive(Debug, thiserror::Error)]
 pub enum IntakeError {
     /// The list cannot be read, or has changed since it was looked through.
@@ -28,9 +31,28 @@ pub enum IntakeError {
     /// The store did not take it.
     #[error(transparent)]
     Store(#[from] LedgerError),
-    /// The id belongs to a job of other content: the store is damaged, or was edited.
+    /// The id was used before for something else.
     #[error("job {0} is in the store with other content")]
     OtherContent(JobId),
+    /// The id was used before by somebody else.
+    #[error("job {0} is in the store for another workspace")]
+    OtherWorkspace(JobId),
+    /// Two leads have the same id, and no row numbers to take instead.
+    #[error("the lead id {0} is used twice")]
+    RepeatedId(LeadId),
+    /// Somebody else has begun to load the job meanwhile: look again later.
+    #[error("the job is being loaded by somebody else")]
+    Superseded,
+}
+
+impl From<LoadError> for IntakeError {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::RepeatedId(id) => Self::RepeatedId(id),
+            LoadError::Superseded => Self::Superseded,
+            LoadError::Store(error) => Self::Store(error),
+        }
+    }
 }
 
 /// A job in the store, and what its loading met.
@@ -50,61 +72,102 @@ pub struct Intake {
 /// # Errors
 /// When the list or the store fails; the job then stays `loading`.
 pub async fn take_in(store: &dyn Store, new: NewJob, input: &Input, scan: &Scan) -> Result<Intake, IntakeError> {
-    let id = new.id.clone();
-    let content: Fingerprint = new.content;
-    let job = match store.find_job(&id).await? {
-        Some(job) if job.content != content => return Err(IntakeError::OtherContent(id)),
-        Some(job) if job.state != JobState::Loading => return Ok(Intake { job, known: true, repeated_id: None }),
-        Some(job) => job,
-        None => store.create_job(new).await?,
-    };
-    store.unload_leads(job.key).await?;
-    let repeated_id = match load(store, &job, input, scan, LeadIds::FromColumn).await {
-        Ok(()) => None,
-        Err(Interrupted::Repeated(repeated)) => {
-            store.unload_leads(job.key).await?;
-            load(store, &job, input, scan, LeadIds::RowNumbers).await.map_err(IntakeError::from)?;
-            Some(repeated)
+    let job = find_or_create(store, new).await?;
+    let loaded = load(store, &job, rows(input, scan, LeadIds::FromColumn)?).await;
+    let (loaded, repeated_id) = match loaded {
+        Err(IntakeError::RepeatedId(id)) => {
+            let loaded = load(store, &job, rows(input, scan, LeadIds::RowNumbers)?).await?;
+            (loaded, Some(id.to_string()))
         }
-        Err(other) => return Err(other.into()),
+        loaded => (loaded?, None),
     };
-    store.seal_job(job.key).await?;
-    let job = store.find_job(&id).await?.ok_or_else(|| LedgerError::Corrupt("a job was not kept".to_owned()))?;
-    Ok(Intake { job, known: false, repeated_id })
+    taken_in(store, job, loaded, repeated_id).await
 }
 
-/// What ended a load early.
-enum Interrupted {
-    Repeated(String),
-    Other(IntakeError),
+/// Stores the leads as the job `new`, or finds it stored; as [`take_in`].
+///
+/// # Errors
+/// When the store fails, or two leads have the same id; the job then stays `loading`.
+pub async fn take_in_leads(store: &dyn Store, new: NewJob, leads: Vec<NewLead>) -> Result<Intake, IntakeError> {
+    let job = find_or_create(store, new).await?;
+    let loaded = load(store, &job, leads.into_iter().map(Ok)).await?;
+    taken_in(store, job, loaded, None).await
 }
 
-impl From<Interrupted> for IntakeError {
-    fn from(interrupted: Interrupted) -> Self {
-        match interrupted {
-            Interrupted::Repeated(id) => Self::Store(LedgerError::Conflict { what: format!("the lead id {id}") }),
-            Interrupted::Other(error) => error,
-        }
+async fn find_or_create(store: &dyn Store, new: NewJob) -> Result<StoredJob, IntakeError> {
+    if let Some(job) = store.find_job(&new.id).await? {
+        return same(job, &new);
+    }
+    match store.create_job(new.clone()).await {
+        Ok(job) => Ok(job),
+        // Somebody was quicker.
+        Err(LedgerError::Conflict { what }) => match store.find_job(&new.id).await? {
+            Some(job) => same(job, &new),
+            None => Err(LedgerError::Conflict { what }.into()),
+        },
+        Err(error) => Err(error.into()),
     }
 }
 
-async fn load(store: &dyn Store, job: &StoredJob, input: &Input, scan: &Scan, ids: LeadIds) -> Result<(), Interrupted> {
-    let list_failed = |error: ListError| Interrupted::Other(error.into());
-    let mut batch = Vec::with_capacity(LOAD_BATCH);
-    for row in lists::rows(input, scan, ids).map_err(list_failed)? {
-        let row = row.map_err(list_failed)?;
+fn same(job: StoredJob, new: &NewJob) -> Result<StoredJob, IntakeError> {
+    if job.workspace != new.workspace {
+        return Err(IntakeError::OtherWorkspace(job.id));
+    }
+    if job.content != new.content {
+        return Err(IntakeError::OtherContent(job.id));
+    }
+    Ok(job)
+}
+
+fn rows<'a>(
+    input: &'a Input,
+    scan: &'a Scan,
+    ids: LeadIds,
+) -> Result<impl Iterator<Item = Result<NewLead, ListError>>, ListError> {
+    let rows = lists::rows(input, scan, ids)?;
+    Ok(rows.map(|row| {
+        let row = row?;
         let n = u32::try_from(row.number).unwrap_or(u32::MAX);
-        batch.push(NewLead { n: LeadNo(n), id: row.lead_id, lead: row.lead.ok() });
-        if batch.len() >= LOAD_BATCH {
-            store_batch(store, job, std::mem::take(&mut batch)).await?;
-        }
-    }
-    store_batch(store, job, batch).await
+        Ok(NewLead { n: LeadNo(n), id: row.lead_id, lead: row.lead.ok() })
+    }))
 }
 
-async fn store_batch(store: &dyn Store, job: &StoredJob, batch: Vec<NewLead>) -> Result<(), Interrupted> {
-    store.load_leads(job.key, batch).await.map_err(|error| match error {
-        LoadError::RepeatedId(id) => Interrupted::Repeated(id.to_string()),
-        LoadError::Store(error) => Interrupted::Other(error.into()),
-    })
+/// Loads a job whole, from the beginning; `false` when it has been loaded before.
+async fn load(
+    store: &dyn Store,
+    job: &StoredJob,
+    mut leads: impl Iterator<Item = Result<NewLead, ListError>>,
+) -> Result<bool, IntakeError> {
+    if job.state != JobState::Loading {
+        return Ok(false);
+    }
+    let Some(load) = store.begin_load(job.key).await? else { return Ok(false) };
+    loop {
+        let batch = beside(|| leads.by_ref().take(LOAD_BATCH).collect::<Result<Vec<_>, _>>())?;
+        if batch.is_empty() {
+            break;
+        }
+        store.load_leads(load, batch).await?;
+    }
+    store.seal_job(load).await?;
+    Ok(true)
+}
+
+async fn taken_in(
+    store: &dyn Store,
+    job: StoredJob,
+    loaded: bool,
+    repeated_id: Option<String>,
+) -> Result<Intake, IntakeError> {
+    if !loaded && job.state != JobState::Loading {
+        return Ok(Intake { job, known: true, repeated_id: None });
+    }
+    let job = store.read_job(job.key).await?;
+    let job = job.ok_or_else(|| LedgerError::Corrupt("a job was not kept".to_owned()))?;
+    Ok(Intake { job, known: !loaded, repeated_id })
+}
+
+/// Reads a disk without holding up the other tasks, where the runtime has threads to spare.
+fn beside<T>(read: impl FnOnce() -> T) -> T {
+    if Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread { block_in_place(read) } else { read() }
 }

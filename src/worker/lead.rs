@@ -3,8 +3,8 @@
 use crate::clock;
 use crate::domain::Attempt;
 use crate::domain::AttemptEnd;
-use crate::domain::AttemptState;
 use crate::domain::Ending;
+use crate::domain::KeySource;
 use crate::domain::Outcome;
 use crate::domain::Query;
 use crate::domain::Run;
@@ -27,17 +27,19 @@ use crate::waterfall::Trail;
 use crate::waterfall::cancel;
 use crate::waterfall::next;
 use crate::worker::active::Active;
+use crate::worker::announce::Announced;
+use crate::worker::announce::Telling;
 use crate::worker::answers::Upshot;
 use crate::worker::answers::refusal_outcome;
 use crate::worker::call::Call;
 use crate::worker::call::Called;
 use crate::worker::call::Entry;
+use crate::worker::call::GIVEN_UP;
 use crate::worker::call::LONGEST_HELD_PAUSE;
-use crate::worker::call::LookUp;
 use crate::worker::call::NoEntry;
 use crate::worker::engine::Engine;
-use crate::worker::routes::JobWork;
 use crate::worker::routes::Route;
+use crate::worker::works::JobWork;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
@@ -65,7 +67,7 @@ pub(super) enum Flow {
 /// A lead at work.
 pub(super) struct LeadAtWork<'a> {
     pub(super) engine: &'a Engine,
-    pub(super) work: &'a JobWork,
+    pub(super) work: Arc<JobWork>,
     pub(super) key: LeadKey,
     pub(super) lead: LeadWork,
     pub(super) plan: Plan,
@@ -90,7 +92,7 @@ pub(super) struct Making {
 impl<'a> LeadAtWork<'a> {
     pub(super) fn new(
         engine: &'a Engine,
-        work: &'a JobWork,
+        work: Arc<JobWork>,
         key: LeadKey,
         run: Run,
         mut lead: LeadWork,
@@ -115,8 +117,8 @@ impl<'a> LeadAtWork<'a> {
         loop {
             let flow = match next(&self.plan, &self.trail, clock::moment()) {
                 Next::PassOver(step) => self.pass_over(step),
-                Next::Try(step, query) => self.attempt(&step, query, Duration::ZERO).await?,
-                Next::TryAfterOutage(step, query) => self.attempt(&step, query, OUTAGE_PATIENCE).await?,
+                Next::Try(step, key, query) => self.attempt(&step, key, query, Duration::ZERO).await?,
+                Next::TryAfterOutage(step, key, query) => self.attempt(&step, key, query, OUTAGE_PATIENCE).await?,
                 Next::Finish(ending) => return self.finish(ending).await,
             };
             if let Flow::Out(end) = flow {
@@ -134,8 +136,18 @@ impl<'a> LeadAtWork<'a> {
     }
 
     /// Tries a step: permit first, hold second, send at once. An outage is sat out with `patience`.
-    async fn attempt(&mut self, step: &Step, query: Query, patience: Duration) -> Result<Flow, LedgerError> {
-        let Some(route) = self.work.route(step).cloned() else { return Ok(self.pass_over(step.clone())) };
+    async fn attempt(
+        &mut self,
+        step: &Step,
+        key: KeySource,
+        query: Query,
+        patience: Duration,
+    ) -> Result<Flow, LedgerError> {
+        if self.take_keys_of_now().await? {
+            // Other keys may mean other steps: decide again.
+            return Ok(Flow::On);
+        }
+        let Some(route) = self.work.route(step, key).cloned() else { return Ok(self.pass_over(step.clone())) };
         let mut making = self.make(route, query);
         let begin = self.begin(&making)?;
         let entry = match self.enter_at_once(&mut making).await {
@@ -150,8 +162,9 @@ impl<'a> LeadAtWork<'a> {
                 match self.enter(&mut making, patience).await {
                     Ok(entry) => entry,
                     Err(NoEntry::Stopping) => return self.leave_off().await,
-                    // The next decision sees that the time is up.
-                    Err(NoEntry::Late) => return Ok(Flow::On),
+                    Err(NoEntry::Cancelled) => return self.finish_cancelled().await.map(Flow::Out),
+                    // The next decision sees that the time is up, or the key gone.
+                    Err(NoEntry::Late | NoEntry::Revoked) => return Ok(Flow::On),
                     Err(NoEntry::Refused(refusal)) => {
                         return Ok(self.note(making, Upshot::not_asked(refusal_outcome(refusal))));
                     }
@@ -208,19 +221,20 @@ impl<'a> LeadAtWork<'a> {
     }
 
     /// Calls under a hold that is committed already.
-    async fn enter_and_call(&mut self, mut making: Making) -> Result<Flow, LedgerError> {
+    pub(super) async fn enter_and_call(&mut self, mut making: Making) -> Result<Flow, LedgerError> {
         if making.route.gate.pause_remaining().is_some_and(|pause| pause > LONGEST_HELD_PAUSE) {
             return Ok(self.not_called(making, Outcome::RateLimited(Throttle::GivenBack)));
         }
         match self.enter(&mut making, Duration::ZERO).await {
             Ok(entry) => {
                 if making.is_taken_up() {
-                    self.engine.meter.repeated();
+                    self.engine.meter.repeated(&making.route.step.provider);
                 }
                 self.call(making, entry).await
             }
             Err(NoEntry::Stopping) => self.leave_off().await,
             Err(NoEntry::Late) => Ok(self.not_called(making, Outcome::RateLimited(Throttle::TriesSpent))),
+            Err(NoEntry::Cancelled | NoEntry::Revoked) => Ok(self.not_called(making, GIVEN_UP)),
             Err(NoEntry::Refused(refusal)) => Ok(self.not_called(making, refusal_outcome(refusal))),
         }
     }
@@ -239,7 +253,7 @@ impl<'a> LeadAtWork<'a> {
         self.conclude(making, called).await
     }
 
-    async fn conclude(&mut self, making: Making, called: Called) -> Result<Flow, LedgerError> {
+    pub(super) async fn conclude(&mut self, making: Making, called: Called) -> Result<Flow, LedgerError> {
         match called {
             Called::Ended(upshot) => Ok(self.note(making, upshot)),
             Called::LeftOff => self.leave_off().await,
@@ -250,7 +264,12 @@ impl<'a> LeadAtWork<'a> {
         }
     }
 
-    async fn await_answer(&mut self, making: Making, handle: String, after: Duration) -> Result<Flow, LedgerError> {
+    pub(super) async fn await_answer(
+        &mut self,
+        making: Making,
+        handle: String,
+        after: Duration,
+    ) -> Result<Flow, LedgerError> {
         let reader = self.engine.readers.of(&making.route);
         let answer = tokio::select! {
             biased;
@@ -262,45 +281,6 @@ impl<'a> LeadAtWork<'a> {
             None => Upshot { handle: Some(handle), ..Upshot::called(Outcome::Timeout) },
         };
         Ok(self.note(making, upshot))
-    }
-
-    /// An attempt that an owner began and did not end is called again under its own hold: the
-    /// customer pays once, the repeat is counted. One with a handle is only read.
-    async fn take_up_begun_attempt(&mut self) -> Result<Flow, LedgerError> {
-        let begun = self.trail.attempts.pop_if(|last| last.end().is_none());
-        let Some(attempt) = begun else { return Ok(Flow::On) };
-        let query = match &attempt.about {
-            Some(address) => Some(Query::Verify(address.clone())),
-            None => self.plan.find.iter().find(|find| find.step == attempt.step).and_then(|find| find.query.clone()),
-        };
-        let (Some(route), Some(query)) = (self.work.route(&attempt.step).cloned(), query) else {
-            return Ok(self.drop_begun(attempt));
-        };
-        let submitted = if let AttemptState::Submitted(handle) = &attempt.state { Some(handle.clone()) } else { None };
-        let making = Making { route, query, attempt, began: clock::moment(), held: None, place: None };
-        if let Some(handle) = submitted {
-            return self.await_answer(making, handle, Duration::ZERO).await;
-        }
-        if making.route.adapter.deferred().is_some() {
-            match self.calling(&making).look_up().await {
-                LookUp::Found(handle) => {
-                    return self.conclude(making, Called::Deferred { handle, after: Duration::ZERO }).await;
-                }
-                LookUp::NotThere => {}
-                // It may have been taken, and nobody can say: as with any lost answer, it is not repeated.
-                LookUp::NoAnswer => return Ok(self.note(making, Upshot::called(Outcome::Timeout))),
-            }
-        }
-        self.enter_and_call(making).await
-    }
-
-    /// The handle of an earlier run's submission whose answer did not come in time: it is read before
-    /// anything is submitted anew.
-    fn earlier_handle(&self, making: &Making) -> Option<String> {
-        let Attempt { step, about, .. } = &making.attempt;
-        let same = |attempt: &&Attempt| attempt.step == *step && attempt.about == *about;
-        let late = |end: &&AttemptEnd| end.outcome == Outcome::Timeout;
-        self.trail.attempts.iter().rev().filter(same).find_map(|it| it.end().filter(late)?.handle.clone())
     }
 
     /// Leave to call, if it is to be had without waiting.
@@ -358,24 +338,45 @@ impl<'a> LeadAtWork<'a> {
     async fn write_ending(&mut self, ending: Ending) -> Result<LeadEnd, LedgerError> {
         let status = ending.status;
         let reason = ending.reason;
-        let committed = self.commit(Then::Finish(Box::new(ending))).await?;
+        let committed = self.commit(Then::Finish(Box::new(ending.clone()))).await?;
         if let Answer::Fenced = committed.answer {
             return Ok(LeadEnd::Fenced);
         }
-        self.engine.meter.ended(status, u64::from(self.lead.copies).saturating_add(1));
+        self.engine.meter.ended(status, reason, u64::from(self.lead.copies).saturating_add(1));
         tracing::debug!(job.id = %self.work.job.id, lead.id = %self.lead.id, %status, %reason, "lead decided");
-        Ok(LeadEnd::Decided(status))
+        self.announce(ending).await
     }
 
-    fn calling<'b>(&'b self, making: &'b Making) -> Call<'b> {
+    /// Tells the result; the slice is not closed before.
+    async fn announce(&mut self, ending: Ending) -> Result<LeadEnd, LedgerError> {
+        let status = ending.status;
+        let Some(announce) = &self.engine.announce else { return Ok(LeadEnd::Decided(status)) };
+        let result = Announced {
+            job: Arc::clone(&self.work.job),
+            n: self.key.lead,
+            id: self.lead.id.clone(),
+            run: self.trail.run,
+            ending,
+            attempts: std::mem::take(&mut self.trail.attempts),
+            copies: self.lead.copies,
+        };
+        match self.active.wait(announce.announce(result)).await? {
+            Telling::Told => Ok(LeadEnd::Decided(status)),
+            Telling::Stopped => Ok(LeadEnd::LeftOff),
+        }
+    }
+
+    pub(super) fn calling<'b>(&'b self, making: &'b Making) -> Call<'b> {
         let reference = format!("{}:{}:{}", self.work.job.id, self.key.lead.0, making.attempt.n);
         Call {
             engine: self.engine,
             route: &making.route,
             query: &making.query,
             reference,
+            workspace: &self.work.job.workspace,
             active: &self.active,
             deadline: self.trail.deadline,
+            cancelled: &self.work.cancelled,
         }
     }
 }

@@ -2,10 +2,13 @@
 
 use crate::domain::AnswerSource;
 use crate::domain::AttemptEnd;
+use crate::domain::KeySource;
 use crate::domain::ProviderName;
+use crate::domain::Reason;
 use crate::domain::Status;
 use crate::domain::Step;
 use crate::domain::Usd;
+use crate::metrics;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -47,14 +50,17 @@ impl Meter {
         self.lock().clone()
     }
 
-    pub(super) fn ended(&self, status: Status, leads: u64) {
+    pub(super) fn ended(&self, status: Status, reason: Reason, leads: u64) {
+        metrics::lead_ended(status, reason, leads);
         let mut totals = self.lock();
         totals.ended = totals.ended.saturating_add(leads);
         let count = totals.by_status.entry(status).or_default();
         *count = count.saturating_add(leads);
     }
 
-    pub(super) fn attempt(&self, step: &Step, end: &AttemptEnd) {
+    pub(super) fn attempt(&self, step: &Step, key_source: KeySource, end: &AttemptEnd) {
+        metrics::attempt(step, key_source, end.outcome);
+        metrics::spend(&step.provider, end.cost);
         let mut totals = self.lock();
         let none = StepTotals { called: 0, cached: 0, spend: Usd::ZERO };
         let of_step = totals.by_step.entry(step.clone()).or_insert(none);
@@ -67,12 +73,14 @@ impl Meter {
     }
 
     pub(super) fn lost(&self, provider: &ProviderName, price: Usd) {
+        metrics::house_loss(provider, price);
         let mut totals = self.lock();
         let lost = totals.possible_loss.entry(provider.clone()).or_insert(Usd::ZERO);
         *lost = lost.saturating_add(price);
     }
 
-    pub(super) fn repeated(&self) {
+    pub(super) fn repeated(&self, provider: &ProviderName) {
+        metrics::call_repeated(provider);
         let mut totals = self.lock();
         totals.repeated = totals.repeated.saturating_add(1);
     }

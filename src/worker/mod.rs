@@ -7,31 +7,52 @@
 //! retry, no money.
 
 mod active;
+mod announce;
 mod answers;
 mod call;
 mod engine;
 mod intake;
+mod keyring;
 mod lead;
 mod meter;
 mod money;
+mod parts;
 mod pump;
 mod reader;
 mod records;
 mod routes;
+#[cfg(test)]
+mod simulation;
+mod slice;
+mod takeover;
 mod tasks;
+mod works;
 
+pub use announce::Announce;
+pub use announce::AnnounceLater;
+pub use announce::Announced;
+pub use announce::Telling;
 pub use engine::Engine;
+pub use engine::Parts;
 pub use engine::Settings;
 pub use intake::Intake;
 pub use intake::IntakeError;
 pub use intake::take_in;
+pub use intake::take_in_leads;
+pub use keyring::Keyring;
+pub use keyring::OwnKey;
+pub use keyring::WorkspaceKeys;
 pub use lead::LeadEnd;
 pub use meter::Meter;
 pub use meter::StepTotals;
 pub use meter::Totals;
 pub use pump::WorkError;
 pub use pump::work;
-pub use routes::JobWork;
 pub use routes::Route;
 pub use routes::Routes;
+pub use routes::Sources;
+pub use routes::StepRoutes;
 pub use tasks::Tasks;
+pub use works::JobWork;
+pub use works::Overrides;
+pub use works::Works;

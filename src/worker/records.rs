@@ -13,8 +13,10 @@ use crate::domain::Outcome;
 use crate::domain::Query;
 use crate::domain::Step;
 use crate::domain::Usd;
+use crate::jobs::Learned;
 use crate::ledger::Begin;
 use crate::ledger::Boundary;
+use crate::ledger::Charged;
 use crate::ledger::Committed;
 use crate::ledger::Ended;
 use crate::ledger::LeadKey;
@@ -26,8 +28,8 @@ use crate::worker::engine::Engine;
 use crate::worker::lead::Flow;
 use crate::worker::lead::LeadAtWork;
 use crate::worker::lead::Making;
-use crate::worker::routes::JobWork;
 use crate::worker::routes::Route;
+use crate::worker::works::JobWork;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,7 +49,7 @@ impl LeadAtWork<'_> {
     }
 
     pub(super) async fn commit(&mut self, then: Then) -> Result<Committed, LedgerError> {
-        let boundary = boundary_of(self.key, self.work, std::mem::take(&mut self.unsaved), then);
+        let boundary = boundary_of(self.key, &self.work, std::mem::take(&mut self.unsaved), then);
         let ended = numbers(&boundary);
         let committed = self.engine.store.commit(boundary).await?;
         record_costs(&mut self.trail.attempts, &ended, &committed.charged, self.engine);
@@ -86,7 +88,7 @@ impl LeadAtWork<'_> {
                 KeySource::House => route.price.of(route.adapter.worst_case(query)).map_err(too_large)?,
             },
             cached_since_ms: reuses.then(|| now_ms.saturating_sub(ms(self.work.cache_max_age))),
-            expires_ms: now_ms.saturating_add(ms(self.engine.settings.lead_deadline.saturating_add(HOLD_GRACE))),
+            expires_in: self.engine.settings.lead_deadline.saturating_add(HOLD_GRACE),
             config_version: self.work.config_version.clone(),
         })
     }
@@ -121,9 +123,45 @@ impl LeadAtWork<'_> {
         Flow::On
     }
 
+    /// What an overtaken owner had learned of this attempt.
+    pub(super) fn learned_of(&mut self, n: AttemptNo) -> Option<Learned> {
+        let place = self.lead.learned.iter().position(|learned| learned.n == n)?;
+        Some(self.lead.learned.swap_remove(place))
+    }
+
+    /// Takes the answer of an overtaken owner as this attempt's: nobody is called again.
+    pub(super) fn take_learned(&mut self, mut attempt: Attempt, learned: Learned) -> Flow {
+        let fingerprint = self.fingerprint_of(&attempt);
+        attempt.state = AttemptState::Ended(learned.end);
+        let config_version = self.work.config_version.clone();
+        self.trail.attempts.push(attempt.clone());
+        self.unsaved.push(Ended { attempt, fingerprint, owed: learned.owed, held: None, config_version });
+        Flow::On
+    }
+
+    /// The fingerprint under which the attempt's step is charged once; of no use if the step has left
+    /// the plan, since then nobody asks it again.
+    fn fingerprint_of(&self, attempt: &Attempt) -> Fingerprint {
+        let query = match &attempt.about {
+            Some(address) => Some(Query::Verify(address.clone())),
+            None => self.plan.find.iter().find(|find| find.step == attempt.step).and_then(|find| find.query.clone()),
+        };
+        let unknown = Fingerprint::from_bytes([0; 16]);
+        query.map_or(unknown, |query| query.fingerprint(&self.work.job.workspace, &attempt.step))
+    }
+
+    /// Own keys may have come, gone or changed since the lead started. Were they?
+    pub(super) async fn take_keys_of_now(&mut self) -> Result<bool, LedgerError> {
+        let Engine { works, store, gates, .. } = self.engine;
+        let Some(renewed) = works.with_keys_of_now(&**store, gates, &self.work).await? else { return Ok(false) };
+        self.plan = renewed.plan(&self.lead.lead);
+        self.work = renewed;
+        Ok(true)
+    }
+
     /// The store has recorded the attempt's end itself.
     pub(super) fn recorded(&mut self, making: Making, end: AttemptEnd) -> Flow {
-        self.engine.meter.attempt(&making.attempt.step, &end);
+        self.engine.meter.attempt(&making.attempt.step, making.attempt.key_source, &end);
         let state = AttemptState::Ended(end);
         self.trail.attempts.push(Attempt { state, ..making.attempt });
         Flow::On
@@ -131,7 +169,7 @@ impl LeadAtWork<'_> {
 
     pub(super) fn pass_over(&mut self, step: Step) -> Flow {
         let n = self.trail.attempts.last().map_or(AttemptNo::FIRST, |last| last.n.next());
-        let key_source = self.work.route(&step).map_or(KeySource::House, |route| route.key_source);
+        let key_source = self.work.first_key(&step);
         let state = AttemptState::Ended(AttemptEnd::not_asked(Outcome::NotApplicable));
         let attempt = Attempt { n, run: self.trail.run, step, about: None, key_source, state };
         let fingerprint = self.lead.lead.fingerprint();
@@ -150,7 +188,14 @@ impl Making {
 }
 
 pub(super) fn boundary_of(key: LeadKey, work: &JobWork, ended: Vec<Ended>, then: Then) -> Boundary {
-    Boundary { lead: key, account: work.job.account, lead_cap: work.lead_cap, ended, then }
+    Boundary {
+        lead: key,
+        account: work.job.account,
+        lead_cap: work.lead_cap,
+        low_balance: work.low_balance,
+        ended,
+        then,
+    }
 }
 
 /// Which attempts a boundary ends.
@@ -159,13 +204,16 @@ pub(super) fn numbers(boundary: &Boundary) -> Vec<AttemptNo> {
 }
 
 /// Writes what the ended attempts cost onto the trail, and counts them.
-pub(super) fn record_costs(trail: &mut [Attempt], ended: &[AttemptNo], charged: &[Usd], engine: &Engine) {
+pub(super) fn record_costs(trail: &mut [Attempt], ended: &[AttemptNo], charged: &[Charged], engine: &Engine) {
     for (n, charged) in ended.iter().zip(charged) {
         let on_trail = trail.iter_mut().rfind(|attempt| attempt.n == *n);
-        let Some(Attempt { step, state: AttemptState::Ended(end), .. }) = on_trail else { continue };
-        end.cost = *charged;
+        let Some(Attempt { step, key_source, state: AttemptState::Ended(end), .. }) = on_trail else { continue };
+        end.cost = charged.paid;
+        if charged.lost.is_positive() {
+            engine.meter.lost(&step.provider, charged.lost);
+        }
         if end.source == AnswerSource::Called {
-            engine.meter.attempt(step, end);
+            engine.meter.attempt(step, *key_source, end);
         }
     }
 }

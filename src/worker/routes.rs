@@ -1,27 +1,26 @@
-//! From the configuration to what a lead's steps need: adapter, key, gate, price.
+//! From the configuration and a workspace's keys to what a lead's steps need: adapter, key, gate, price.
 
 use crate::config::Live;
 use crate::config::ProviderSettings;
 use crate::config::Waterfall;
-use crate::domain::ConfigVersion;
 use crate::domain::KeySource;
-use crate::domain::Lead;
 use crate::domain::Operation;
 use crate::domain::ProviderName;
 use crate::domain::Step;
-use crate::domain::Usd;
 use crate::http::Gate;
 use crate::http::Gates;
 use crate::http::KeyId;
 use crate::http::Limits;
 use crate::http::Target;
-use crate::jobs::StoredJob;
+use crate::keys::Choice;
+use crate::keys::choose;
 use crate::pricing::CreditPrice;
 use crate::providers::Provider;
 use crate::providers::by_kind;
-use crate::waterfall::FindStep;
-use crate::waterfall::Plan;
-use crate::waterfall::Risky;
+use crate::waterfall::Keys;
+use crate::worker::keyring::OwnKey;
+use crate::worker::keyring::WorkspaceKeys;
+use secrecy::SecretString;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +36,7 @@ pub struct Route {
     pub key: KeyId,
     /// Whose it is.
     pub key_source: KeySource,
-    /// What a credit costs.
+    /// What a credit costs; the customer's own credits cost nothing here.
     pub price: CreditPrice,
     /// Rate, breaker and pauses of (provider, key).
     pub gate: Arc<Gate>,
@@ -45,37 +44,43 @@ pub struct Route {
     pub max_tries: u32,
     /// How long a late answer is waited for.
     pub poll_deadline: Duration,
-    /// Least time between two reads of late answers.
+    /// Least time between two reads of late answers, over all workers together.
     pub read_interval: Duration,
+    /// The own key behind it, which may be taken away at any time.
+    own: Option<Arc<OwnKey>>,
+}
+
+/// A step of a waterfall, with the keys it may be tried with.
+pub struct StepRoutes {
+    /// Which step.
+    pub step: Step,
+    /// In which order.
+    pub keys: Keys,
+    /// The one or two routes.
+    pub routes: Vec<Arc<Route>>,
 }
 
 /// A waterfall's routes, and the providers it names that cannot be used.
 #[derive(Default)]
 pub struct Routes {
     /// Finders, in order.
-    pub find: Vec<Arc<Route>>,
+    pub find: Vec<StepRoutes>,
     /// Verifiers, in order.
-    pub verify: Vec<Arc<Route>>,
+    pub verify: Vec<StepRoutes>,
     /// Left out, and why; each provider once.
     pub left_out: Vec<(ProviderName, String)>,
 }
 
-/// A job as a worker works it.
-pub struct JobWork {
-    /// The job.
-    pub job: StoredJob,
-    /// Its steps.
-    pub routes: Routes,
-    /// The policy for risky addresses.
-    pub risky: Risky,
-    /// Does a finder's own `valid` count?
-    pub trust_finders: bool,
-    /// The cap of one lead.
-    pub lead_cap: Option<Usd>,
-    /// How old a reused answer may be.
-    pub cache_max_age: Duration,
-    /// The configuration in force.
-    pub config_version: ConfigVersion,
+/// What a route is made from.
+pub struct Sources<'a> {
+    /// The snapshot that the lead started with.
+    pub live: &'a Live,
+    /// The snapshot now in force: its limits hold for everybody.
+    pub newest: &'a Live,
+    /// What the workspace has settled, and its own keys.
+    pub keys: &'a WorkspaceKeys,
+    /// Where calls are admitted.
+    pub gates: &'a Gates,
 }
 
 /// A read of late answers at most every two seconds, however many are allowed a minute.
@@ -83,19 +88,19 @@ const LEAST_READ_INTERVAL: Duration = Duration::from_secs(2);
 const DEFAULT_POLL_DEADLINE: Duration = Duration::from_secs(120);
 
 impl Routes {
-    /// Resolves a waterfall with the house's keys.
-    pub fn with_house_keys(live: &Live, waterfall: &Waterfall, gates: &Gates) -> Self {
+    /// Resolves a waterfall with the keys that the workspace's plan chooses.
+    pub fn resolve(sources: &Sources<'_>, waterfall: &Waterfall) -> Self {
         let mut left_out: Vec<(ProviderName, String)> = Vec::new();
         let mut resolve = |names: &[ProviderName], operation| {
-            let mut routes = Vec::new();
+            let mut steps = Vec::new();
             for name in names {
-                match route(live.providers.get(name), name, operation, gates) {
-                    Ok(route) => routes.push(Arc::new(route)),
+                match step_routes(sources, name, operation) {
+                    Ok(routes) => steps.push(routes),
                     Err(why) if left_out.iter().all(|(known, _)| known != name) => left_out.push((name.clone(), why)),
                     Err(_) => {}
                 }
             }
-            routes
+            steps
         };
         let find = resolve(&waterfall.find, Operation::FindEmail);
         let verify = resolve(&waterfall.verify, Operation::VerifyEmail);
@@ -103,60 +108,109 @@ impl Routes {
     }
 }
 
-fn route(
-    settings: Option<&ProviderSettings>,
-    name: &ProviderName,
-    operation: Operation,
-    gates: &Gates,
-) -> Result<Route, String> {
-    let settings = settings.ok_or("it is not in the configuration")?;
+impl Routes {
+    /// The waterfall by the house's keys alone, as it is before any workspace is known.
+    pub fn with_house_keys(live: &Live, waterfall: &Waterfall, gates: &Gates) -> Self {
+        let keys = WorkspaceKeys::house();
+        Self::resolve(&Sources { live, newest: live, keys: &keys, gates }, waterfall)
+    }
+
+    /// Each finder's first route, in order.
+    pub fn finders(&self) -> impl Iterator<Item = &Arc<Route>> + Clone {
+        self.find.iter().filter_map(StepRoutes::first)
+    }
+
+    /// Each verifier's first route, in order.
+    pub fn verifiers(&self) -> impl Iterator<Item = &Arc<Route>> + Clone {
+        self.verify.iter().filter_map(StepRoutes::first)
+    }
+}
+
+impl Route {
+    /// Has the own key behind it been removed or replaced?
+    pub fn is_revoked(&self) -> bool {
+        self.own.as_ref().is_some_and(|own| own.is_revoked())
+    }
+}
+
+impl StepRoutes {
+    /// The route of this step by this key.
+    pub fn by(&self, key_source: KeySource) -> Option<&Arc<Route>> {
+        self.routes.iter().find(|route| route.key_source == key_source)
+    }
+
+    /// The route that is tried first.
+    pub fn first(&self) -> Option<&Arc<Route>> {
+        self.routes.first()
+    }
+}
+
+fn step_routes(sources: &Sources<'_>, name: &ProviderName, operation: Operation) -> Result<StepRoutes, String> {
+    let settings = sources.live.providers.get(name).ok_or("it is not in the configuration")?;
     if !settings.enabled {
         return Err("it is disabled (enabled = false)".to_owned());
     }
-    let Some(key) = settings.house_key.clone() else {
-        return Err(match settings.house_key_source.as_deref().map(|source| source.strip_prefix("env:")) {
-            Some(Some(variable)) => format!("no key: set {variable}"),
-            Some(None) | None => format!("no key: set house_key under [providers.{name}]"),
-        });
+    let own = sources.keys.own(name);
+    let house = settings.house_key.as_ref();
+    let (keys, own, house) = match choose(&sources.keys.settings, operation, own.is_some(), house.is_some()) {
+        Choice::Own => (Keys::Only(KeySource::Own), own, None),
+        Choice::House => (Keys::Only(KeySource::House), None, house),
+        Choice::OwnThenHouse => (Keys::OwnThenHouse, own, house),
+        Choice::Nothing => return Err(missing_key(settings, name)),
     };
+    let step = Step::new(name.clone(), operation);
+    let mut routes = Vec::new();
+    if let Some(own) = own {
+        let own = own.ok_or("the customer's own key cannot be opened")?;
+        let key = own.secret().clone();
+        routes.push(Arc::new(route(sources, settings, &step, KeySource::Own, key, Some(Arc::clone(own)))?));
+    }
+    if let Some(house) = house {
+        routes.push(Arc::new(route(sources, settings, &step, KeySource::House, house.clone(), None)?));
+    }
+    Ok(StepRoutes { step, keys, routes })
+}
+
+fn missing_key(settings: &ProviderSettings, name: &ProviderName) -> String {
+    match settings.house_key_source.as_deref().map(|source| source.strip_prefix("env:")) {
+        Some(Some(variable)) => format!("no key: set {variable}"),
+        Some(None) | None => format!("no key: set house_key under [providers.{name}]"),
+    }
+}
+
+fn route(
+    sources: &Sources<'_>,
+    settings: &ProviderSettings,
+    step: &Step,
+    key_source: KeySource,
+    key: SecretString,
+    own: Option<Arc<OwnKey>>,
+) -> Result<Route, String> {
     let adapter = by_kind(&settings.kind).ok_or("it cannot find or verify addresses")?;
-    let price = settings.credit_price.and_then(CreditPrice::new).ok_or("it has no credit_price")?;
+    let price = match key_source {
+        KeySource::House => settings.credit_price.and_then(CreditPrice::new).ok_or("it has no credit_price")?,
+        KeySource::Own => CreditPrice::FREE,
+    };
     let key_id = KeyId::of(&key);
+    let newest = sources.newest.providers.get(&step.provider).unwrap_or(settings);
     let limits = Limits {
-        requests_per_second: settings.requests_per_second,
-        max_in_flight: Some(settings.max_in_flight),
-        breaker_failures: settings.breaker_failures,
-        breaker_open: settings.breaker_open,
+        requests_per_second: newest.requests_per_second,
+        max_in_flight: Some(newest.max_in_flight),
+        breaker_failures: newest.breaker_failures,
+        breaker_open: newest.breaker_open,
     };
     let per_minute = settings.reads_per_minute.map_or(Duration::ZERO, |reads| Duration::from_secs(60) / reads.max(1));
     Ok(Route {
-        step: Step::new(name.clone(), operation),
+        step: step.clone(),
         adapter,
         target: Target { base_url: settings.base_url.as_str().into(), key, timeout: settings.timeout },
         key: key_id,
-        key_source: KeySource::House,
+        key_source,
         price,
-        gate: gates.gate(name, key_id, &limits),
+        gate: sources.gates.gate(&step.provider, key_id, &limits),
         max_tries: settings.max_tries,
         poll_deadline: settings.poll_deadline.unwrap_or(DEFAULT_POLL_DEADLINE),
         read_interval: per_minute.max(LEAST_READ_INTERVAL),
+        own,
     })
-}
-
-impl JobWork {
-    /// The plan for one lead: each finder with the question it asks about it.
-    pub fn plan(&self, lead: &Lead) -> Plan {
-        let find = self.routes.find.iter();
-        Plan {
-            find: find.map(|r| FindStep { step: r.step.clone(), query: r.adapter.find_query(lead) }).collect(),
-            verify: self.routes.verify.iter().map(|route| route.step.clone()).collect(),
-            risky: self.risky,
-            trust_finders: self.trust_finders,
-        }
-    }
-
-    /// The route of a step, unless the provider has left the plan.
-    pub fn route(&self, step: &Step) -> Option<&Arc<Route>> {
-        self.routes.find.iter().chain(&self.routes.verify).find(|route| route.step == *step)
-    }
 }

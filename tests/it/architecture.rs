@@ -15,15 +15,24 @@ const ROOMS: &[(&str, &str)] = &[
     ("clock", "waterfall"),
     ("ledger", "domain"),
     ("http", "domain providers"),
-    // For the numbers of jobs and slices.
-    ("queue", "ledger"),
+    // For the numbers of jobs and slices, and the time of a message.
+    ("queue", "clock ledger"),
+    ("metrics", "domain queue"),
+    ("messages", "domain queue"),
     ("jobs", "domain ledger"),
-    ("store", "clock domain jobs ledger"),
+    ("keys", "domain ledger"),
+    ("roster", "domain ledger"),
+    ("store", "clock domain jobs keys ledger roster"),
     ("config", "domain providers waterfall"),
     // No adapter: both sides of the wire are written from the same pages.
     ("sandbox", "domain"),
-    ("worker", "clock config domain http jobs ledger lists pricing providers queue store waterfall"),
-    ("cli", "clock config domain http jobs ledger lists pricing providers queue sandbox store waterfall worker"),
+    ("worker", "clock config domain http jobs keys ledger lists metrics pricing providers queue store waterfall"),
+    ("crew", "clock config domain http jobs keys ledger lists messages metrics queue roster store worker"),
+    (
+        "cli",
+        "clock config crew domain http jobs keys ledger lists messages pricing providers queue roster sandbox store \
+         waterfall worker",
+    ),
     ("main", "cli"),
     ("lib", ""),
 ];
@@ -33,8 +42,12 @@ const CRATES: &[(&str, &[&str])] = &[
     ("reqwest", &["src/http/", "src/cli/bench/floor_http.rs"]),
     ("governor", &["src/http/"]),
     ("rusqlite", &["src/store/", "src/cli/bench/floor_wallet.rs"]),
+    ("tokio_postgres", &["src/store/postgres/", "src/cli/bench/"]),
+    ("deadpool_postgres", &["src/store/postgres/"]),
     ("lapin", &["src/queue/rabbitmq"]),
-    ("axum", &["src/sandbox/"]),
+    ("axum", &["src/sandbox/", "src/metrics/"]),
+    ("metrics_exporter_prometheus", &["src/metrics/"]),
+    ("chacha20poly1305", &["src/keys/"]),
     ("anyhow", &["src/cli/", "src/main.rs"]),
     ("clap", &["src/cli/", "src/main.rs"]),
 ];
@@ -47,7 +60,7 @@ const IMPURE_CRATES: &[&str] = &["tokio", "tracing"];
 const EXACT: &[&str] = &["src/domain/money.rs", "src/ledger/", "src/pricing/", "src/store/"];
 
 /// Rooms that wait. They measure with tokio's clock, which tests pause.
-const WAITING: &[&str] = &["http", "sandbox", "worker", "cli"];
+const WAITING: &[&str] = &["http", "queue", "store", "sandbox", "worker", "crew", "cli"];
 
 /// Lines, tests not counted.
 const LONGEST_FILE: usize = 400;

@@ -11,6 +11,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
 use tempfile::TempDir;
+use weir::domain::Run;
+use weir::domain::WorkerId;
+use weir::jobs::Claimant;
+use weir::jobs::Claimed;
+use weir::jobs::JobState;
+use weir::jobs::Tenure;
+use weir::ledger::LeadNo;
+use weir::ledger::SliceNo;
 use weir::store::Nature;
 use weir::store::OpenError;
 use weir::store::SqliteStore;
@@ -21,6 +29,20 @@ const SECOND_CHARGE: &str = "INSERT INTO attempts (id, run, step, fingerprint, k
                              began_at, account, hold, charged, outcome) \
                              SELECT id + 7, run, step, fingerprint, key_source, config, began_at, account, hold, \
                              charged, outcome FROM attempts WHERE charged > 0";
+
+/// A store as version 1 left it: a job in its third run, the first of its two slices decided.
+const VERSION_1: &str = concat!(
+    include_str!("../../src/store/sqlite/migrations/001.sql"),
+    "INSERT INTO accounts (workspace, bucket, balance) VALUES ('acme', 'metered', 0);
+     INSERT INTO jobs (job_id, workspace, account, kind, state, waterfall, content, run, slice_size, leads, done,
+       created_at, updated_at)
+       VALUES ('list', 'acme', 1, 'enrich', 'running', 'default', zeroblob(16), 3, 1, 2, 1, 0, 0);
+     INSERT INTO leads (job, n, lead_id, fields, fingerprint, run, ended, status, reason) VALUES
+       (1, 1, 'lead-1', '[null,null,null,null,null,\"in/1\",null]', zeroblob(16), 1, 1, 'not_found', 'none'),
+       (1, 2, 'lead-2', '[null,null,null,null,null,\"in/2\",null]', zeroblob(16), 3, 0, 'failed', 'deadline');
+     INSERT INTO slices (job, n, epoch, pending) VALUES (1, 0, 4, 0), (1, 1, 4, 1);
+     PRAGMA user_version = 1;"
+);
 
 fn open(path: &Path) -> Arc<dyn Store> {
     Arc::new(SqliteStore::open(path, Nature::Sandbox).unwrap())
@@ -45,7 +67,7 @@ async fn used_store() -> (TempDir, PathBuf) {
 async fn it_keeps_every_promise() {
     let folder = tempfile::tempdir().unwrap();
     let made = AtomicU32::new(0);
-    exercise(|| open(&folder.path().join(format!("{}.db", made.fetch_add(1, Ordering::Relaxed))))).await;
+    exercise(|| async { open(&folder.path().join(format!("{}.db", made.fetch_add(1, Ordering::Relaxed)))) }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -68,6 +90,24 @@ async fn what_was_committed_is_there_when_it_is_opened_again() {
     let lab = Lab::new(open(&path));
     assert_eq!(lab.wallet().await, "7, 3 held");
     lab.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_store_of_version_1_is_upgraded_and_its_work_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weir.db");
+    Connection::open(&path).unwrap().execute_batch(VERSION_1).unwrap();
+    let store = open(&path);
+    let jobs = store.list_jobs().await.unwrap();
+    let key = jobs[0].key;
+    assert_eq!((jobs.len(), jobs[0].run, jobs[0].state), (1, Run::new(3), JobState::Running));
+    assert_eq!(store.open_slices(key).await.unwrap(), [SliceNo(1)]);
+    let claimant = Claimant { worker: WorkerId::new("worker-1"), tenure: Tenure::Lock };
+    let claimed = store.claim_slice(key, SliceNo(1), &claimant).await.unwrap();
+    let Claimed::Taken(claim) = claimed else { panic!("{claimed:?}") };
+    assert_eq!(claim.leads.iter().map(|lead| lead.n).collect::<Vec<_>>(), [LeadNo(2)]);
+    assert_eq!((claim.epoch.0, claim.unannounced), (5, Vec::new()));
+    Lab::new(store).assert_sound().await;
 }
 
 #[tokio::test]

@@ -17,10 +17,8 @@ use crate::domain::Usd;
 use crate::domain::WaterfallName;
 use crate::domain::WorkspaceId;
 use crate::http::Gates;
-use crate::jobs::JobState;
 use crate::jobs::NewJob;
 use crate::jobs::StoredJob;
-use crate::ledger::SliceNo;
 use crate::lists;
 use crate::lists::Input;
 use crate::lists::Mapping;
@@ -34,10 +32,13 @@ use crate::store::Store;
 use crate::waterfall::Risky;
 use crate::worker;
 use crate::worker::Engine;
-use crate::worker::JobWork;
+use crate::worker::Keyring;
+use crate::worker::Overrides;
+use crate::worker::Parts;
 use crate::worker::Routes;
 use crate::worker::Settings;
 use crate::worker::Tasks;
+use crate::worker::Works;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::bail;
@@ -112,16 +113,13 @@ impl Chain {
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&directory.join("weir.db"), Nature::Sandbox)?);
         let job = worker::take_in(&*store, self.new_job(), &self.input, &self.scan).await?.job;
         store.set_budget(job.key, Usd::from_nanos(FUNDED)).await?;
-        store.mark_job(job.key, JobState::Running).await?;
 
-        let gates = Gates::default();
-        let routes = Routes::with_house_keys(&self.live, &waterfall(), &gates);
-        let price = price_of_lead(&routes)?;
-        let engine = Arc::new(Engine::new(store, self.settings, tasks.clone(), gates)?);
-        engine.register(self.job_work(job.clone(), routes));
+        let price = price_of_lead(&Routes::with_house_keys(&self.live, &waterfall(), &Gates::default()))?;
+        let works = Works::new(Arc::new(self.live.clone()), Keyring::new(None), Overrides::default());
+        let engine = Arc::new(Engine::new(Parts::embedded(store, self.settings, tasks.clone(), works)?));
         let queue = MemoryQueue::default();
-        for slice in 0..self.settings.slices_per_job {
-            queue.publish(SliceMessage { job: job.key, slice: SliceNo(slice) });
+        for slice in engine.store.open_slices(job.key).await? {
+            queue.publish(SliceMessage { job: job.key, slice });
         }
 
         let stopwatch = Stopwatch::start(Some(sandbox))?;
@@ -149,19 +147,10 @@ impl Chain {
             waterfall: waterfall().name,
             content: Fingerprint::of("bench", [None]),
             slice_size: self.config.boot.slice_size,
-        }
-    }
-
-    fn job_work(&self, job: StoredJob, routes: Routes) -> JobWork {
-        let Waterfall { risky, trust_finders, max_spend_per_lead, .. } = waterfall();
-        JobWork {
-            job,
-            routes,
-            risky,
-            trust_finders,
-            lead_cap: max_spend_per_lead,
-            cache_max_age: self.live.cache_max_age,
-            config_version: self.live.version.clone(),
+            campaign: None,
+            max_spend: None,
+            auto_resume: false,
+            reply: None,
         }
     }
 }
@@ -198,6 +187,7 @@ fn into_sandbox(live: &Live, in_flight: u32, sandbox: &SandboxProcess) -> Result
         settings.requests_per_second = None;
         settings.max_in_flight = in_flight;
     }
+    live.waterfalls.insert(waterfall().name, waterfall());
     Ok(live)
 }
 
@@ -207,7 +197,7 @@ fn price_of_lead(routes: &Routes) -> Result<i64> {
         bail!("{provider} cannot be used: {why}");
     }
     let mut price = 0;
-    for route in routes.find.iter().chain(&routes.verify) {
+    for route in routes.finders().chain(routes.verifiers()) {
         price += route.price.of(Decimal::ONE)?.nanos();
     }
     Ok(price)

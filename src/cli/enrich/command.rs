@@ -11,17 +11,13 @@ use crate::cli::enrich::progress;
 use crate::cli::enrich::setup;
 use crate::cli::enrich::summary;
 use crate::cli::output as printed;
-use crate::clock;
-use crate::config::Config;
 use crate::config::Live;
 use crate::config::Waterfall;
 use crate::domain::JobId;
 use crate::domain::Usd;
 use crate::domain::WorkspaceId;
-use crate::jobs::JobState;
 use crate::jobs::NewJob;
 use crate::jobs::StoredJob;
-use crate::ledger::SliceNo;
 use crate::lists;
 use crate::lists::Input;
 use crate::lists::Mapping;
@@ -35,9 +31,11 @@ use crate::store::LockError;
 use crate::store::Store;
 use crate::worker;
 use crate::worker::Engine;
-use crate::worker::JobWork;
+use crate::worker::Overrides;
+use crate::worker::Parts;
 use crate::worker::Routes;
 use crate::worker::Tasks;
+use crate::worker::Works;
 use anyhow::Result;
 use std::path::Path;
 use std::sync::Arc;
@@ -82,8 +80,7 @@ async fn enrich(args: Args, globals: &Globals, tasks: &Tasks) -> Result<Exit> {
     };
     let lead_cap = args.max_per_lead.or(waterfall.max_spend_per_lead);
 
-    let gates = crate::http::Gates::default();
-    let routes = Routes::with_house_keys(&live, &waterfall, &gates);
+    let routes = Routes::with_house_keys(&live, &waterfall, &crate::http::Gates::default());
     setup::check_routes(&routes, &waterfall, globals)?;
     let estimate = estimate(&list.scan.counts, &routes, lead_cap);
     if args.estimate {
@@ -100,7 +97,7 @@ async fn enrich(args: Args, globals: &Globals, tasks: &Tasks) -> Result<Exit> {
     };
 
     let path = globals.store_path(&config)?;
-    let store = globals.make_store(&config)?;
+    let store = globals.make_store(&config).await?;
     let content = identity::content(&list.scan, &list.mapping, &routes, &waterfall);
     let job_id = identity::job_id(content);
     let directory = path.parent().unwrap_or(Path::new("."));
@@ -111,6 +108,10 @@ async fn enrich(args: Args, globals: &Globals, tasks: &Tasks) -> Result<Exit> {
         waterfall: waterfall.name.clone(),
         content,
         slice_size: config.boot.slice_size,
+        campaign: None,
+        max_spend: None,
+        auto_resume: false,
+        reply: None,
     };
     let job = take_in(&*store, new, &list).await?;
     give_back_stale_holds(&*store, directory, &job).await?;
@@ -119,10 +120,9 @@ async fn enrich(args: Args, globals: &Globals, tasks: &Tasks) -> Result<Exit> {
     store.set_budget(job.key, budget).await?;
 
     let settings = setup::settings(&config, args.concurrency);
-    let engine = Engine::new(Arc::clone(&store), settings, tasks.clone(), gates)?;
-    engine.register(job_work(job.clone(), routes, &waterfall, lead_cap, &live));
-    let engine = Arc::new(engine);
-    let worked = work(&engine, &job, &config).await;
+    let works = Works::new(Arc::new(live), globals.keyring(&config)?, Overrides { lead_cap });
+    let engine = Arc::new(Engine::new(Parts::embedded(Arc::clone(&store), settings, tasks.clone(), works)?));
+    let worked = work(&engine, &job).await;
     let summary = summary_of(&engine, &job, globals).await?;
     match list.out {
         Out::Stdout => printed::aside(summary),
@@ -183,7 +183,7 @@ async fn give_back_stale_holds(store: &dyn Store, directory: &Path, own: &Stored
             Err(error) => return Err(error.into()),
         }
     }
-    let expired = store.expire(clock::wall_ms(), owned).await?;
+    let expired = store.expire(owned).await?;
     drop(probed);
     if expired > 0 {
         tracing::info!(expired, "holds of jobs that nobody runs any more were given back");
@@ -191,23 +191,10 @@ async fn give_back_stale_holds(store: &dyn Store, directory: &Path, own: &Stored
     Ok(())
 }
 
-fn job_work(job: StoredJob, routes: Routes, waterfall: &Waterfall, lead_cap: Option<Usd>, live: &Live) -> JobWork {
-    JobWork {
-        job,
-        routes,
-        risky: waterfall.risky,
-        trust_finders: waterfall.trust_finders,
-        lead_cap,
-        cache_max_age: live.cache_max_age,
-        config_version: live.version.clone(),
-    }
-}
-
 /// Works the job until it is done, or Ctrl-C.
-async fn work(engine: &Arc<Engine>, job: &StoredJob, config: &Config) -> Result<Exit> {
+async fn work(engine: &Arc<Engine>, job: &StoredJob) -> Result<Exit> {
     let before = engine.store.progress(job.key).await?;
-    engine.store.mark_job(job.key, JobState::Running).await?;
-    let working = work_every_slice(engine, job, config);
+    let working = work_every_slice(engine, job);
     let showing = progress::show(Arc::clone(engine), before.done, before.leads);
     tokio::pin!(working);
     let worked = tokio::select! {
@@ -224,12 +211,11 @@ async fn work(engine: &Arc<Engine>, job: &StoredJob, config: &Config) -> Result<
     if stopped {
         return Ok(Exit::Interrupted);
     }
-    engine.store.mark_job(job.key, JobState::Completed).await?;
     Ok(Exit::Done)
 }
 
 /// Works until no slice has a lead to decide: `jobs resume` may open leads again meanwhile.
-async fn work_every_slice(engine: &Arc<Engine>, job: &StoredJob, config: &Config) -> Result<()> {
+async fn work_every_slice(engine: &Arc<Engine>, job: &StoredJob) -> Result<()> {
     let mut before = Vec::new();
     loop {
         let open = engine.store.open_slices(job.key).await?;
@@ -237,11 +223,11 @@ async fn work_every_slice(engine: &Arc<Engine>, job: &StoredJob, config: &Config
         if open.is_empty() || open == before || engine.tasks.is_stopping() {
             return Ok(());
         }
-        before = open;
         let queue = MemoryQueue::default();
-        for slice in 0..config.boot.slices_per_job {
-            queue.publish(SliceMessage { job: job.key, slice: SliceNo(slice) });
+        for slice in &open {
+            queue.publish(SliceMessage { job: job.key, slice: *slice });
         }
+        before = open;
         worker::work(Arc::clone(engine), Arc::new(queue)).await?;
     }
 }

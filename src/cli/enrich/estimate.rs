@@ -52,20 +52,20 @@ pub(super) fn estimate(counts: &Counts, routes: &Routes, lead_cap: Option<Usd>) 
         // A lead that comes with an address is assumed to be fine, and is not searched.
         let mut asked = if entrants.like.email.is_some() { Decimal::ZERO } else { Decimal::ONE };
         if entrants.like.email.is_some() {
-            for (place, route) in routes.verify.iter().enumerate() {
+            for (place, route) in routes.verifiers().enumerate() {
                 let price = worst_price(route, &example_verification());
                 worst_of_lead = worst_of_lead.saturating_add(price);
                 let share = if place == 0 { Decimal::ONE } else { Decimal::ZERO };
                 estimate.add(route, entrants.leads, price, share);
             }
         }
-        for route in &routes.find {
+        for route in routes.finders() {
             let Some(query) = route.adapter.find_query(&entrants.like) else { continue };
             let price = worst_price(route, &query);
             worst_of_lead = worst_of_lead.saturating_add(price);
             let found = asked * Decimal::new(i64::from(ASSUMED_FIND_RATE), 2);
             estimate.add(route, entrants.leads, price, found);
-            for (place, verifier) in routes.verify.iter().enumerate() {
+            for (place, verifier) in routes.verifiers().enumerate() {
                 let price = worst_price(verifier, &example_verification());
                 worst_of_lead = worst_of_lead.saturating_add(price);
                 estimate.add(verifier, entrants.leads, price, if place == 0 { found } else { Decimal::ZERO });

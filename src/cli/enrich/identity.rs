@@ -21,8 +21,8 @@ pub(super) fn content(scan: &Scan, mapping: &Mapping, routes: &Routes, waterfall
     });
     let mut parts = vec![digest, format!("{:?}", scan.format())];
     parts.extend(mapping.entries().iter().map(|(field, column)| format!("{field:?}={column}")));
-    parts.extend(steps(&routes.find));
-    parts.extend(steps(&routes.verify));
+    parts.extend(steps(routes.finders()));
+    parts.extend(steps(routes.verifiers()));
     parts.push(match waterfall.risky {
         Risky::KeepLooking => "keep_looking".to_owned(),
         Risky::Accept => "accept".to_owned(),
@@ -37,6 +37,6 @@ pub(super) fn job_id(content: Fingerprint) -> JobId {
     JobId::new(format!("enrich-{digits}"))
 }
 
-fn steps(routes: &[Arc<Route>]) -> impl Iterator<Item = String> {
-    routes.iter().map(|route| route.step.to_string())
+fn steps<'r>(routes: impl Iterator<Item = &'r Arc<Route>>) -> impl Iterator<Item = String> {
+    routes.map(|route| route.step.to_string())
 }

@@ -4,9 +4,9 @@ use crate::domain::Usd;
 use crate::domain::WorkspaceId;
 use crate::ledger::Audit;
 use crate::ledger::LedgerError;
-use crate::store::sqlite::rows::all;
-use crate::store::sqlite::rows::find;
-use crate::store::sqlite::rows::usd;
+use crate::store::sqlite::statements::all;
+use crate::store::sqlite::statements::count;
+use crate::store::sqlite::statements::usd;
 use rusqlite::Connection;
 
 /// Each query lists what breaks one rule: the thing, what is recorded, what its parts come to.
@@ -73,17 +73,21 @@ const RUNNING: &str = "SELECT workspace, seq, balance, expected FROM ( \
 pub(super) fn audit(connection: &Connection, workspace: Option<&WorkspaceId>) -> Result<Audit, LedgerError> {
     let workspace = workspace.map(WorkspaceId::as_str);
     let mut audit = Audit {
-        accounts: count(connection, "SELECT count(*) FROM accounts a WHERE ?1 IS NULL OR a.workspace = ?1", workspace)?,
+        accounts: count(
+            connection,
+            "SELECT count(*) FROM accounts a WHERE ?1 IS NULL OR a.workspace = ?1",
+            [workspace],
+        )?,
         entries: count(
             connection,
             "SELECT count(*) FROM entries e JOIN accounts a ON a.id = e.account WHERE ?1 IS NULL OR a.workspace = ?1",
-            workspace,
+            [workspace],
         )?,
         open_holds: count(
             connection,
             "SELECT count(*) FROM attempts t JOIN accounts a ON a.id = t.account \
              WHERE t.hold = 'open' AND (?1 IS NULL OR a.workspace = ?1)",
-            workspace,
+            [workspace],
         )?,
         problems: Vec::new(),
     };
@@ -105,8 +109,4 @@ pub(super) fn audit(connection: &Connection, workspace: Option<&WorkspaceId>) ->
 
 fn amount(nanos: i64) -> Usd {
     Usd::from_nanos(nanos)
-}
-
-fn count(connection: &Connection, sql: &str, workspace: Option<&str>) -> Result<u64, LedgerError> {
-    Ok(find(connection, sql, [workspace], |row| row.get(0))?.unwrap_or_default())
 }

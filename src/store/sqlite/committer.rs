@@ -1,17 +1,17 @@
 //! The group commit: one thread owns the writing connection, takes whatever has arrived, and commits
 //! it in one transaction. Answers go out only after the commit; while one batch runs, the next collects.
 
+use crate::ledger::Answer;
 use crate::ledger::Boundary;
 use crate::ledger::LedgerError;
 use crate::ledger::Pending;
 use crate::ledger::Responder;
 use crate::ledger::pending;
-use crate::store::sqlite::batch::Applied;
-use crate::store::sqlite::batch::Batch;
-use crate::store::sqlite::store_error;
-use crate::store::sqlite::waiting::Waiting;
+use crate::store::batch::Applied;
+use crate::store::batch::Batch;
+use crate::store::sqlite::rows::SqliteRows;
+use crate::store::waiting::Waiting;
 use rusqlite::Connection;
-use rusqlite::TransactionBehavior;
 use std::sync::mpsc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -109,7 +109,7 @@ impl Writer {
             for work in arrived.work {
                 work(&mut self.connection);
             }
-            self.waiting.serve(&mut self.connection);
+            self.serve_waiting();
         }
     }
 
@@ -158,18 +158,35 @@ impl Writer {
     }
 
     fn apply(&mut self, items: &[(Box<Boundary>, Responder)]) -> Result<Vec<Applied>, LedgerError> {
-        let transaction = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(|error| store_error(&error))?;
-        let mut batch = Batch::new(&transaction);
+        let mut batch = Batch::new(SqliteRows::begin(&mut self.connection)?);
         let mut all = Vec::with_capacity(items.len());
         for (boundary, _) in items {
             let queued = self.waiting.has(boundary.account);
             all.push(batch.apply(boundary, queued)?);
         }
-        batch.flush()?;
-        transaction.commit().map_err(|error| store_error(&error))?;
+        batch.flush()?.commit()?;
         Ok(all)
+    }
+
+    /// Grants what can be granted now to those who wait, and refuses what never can be.
+    fn serve_waiting(&mut self) {
+        if !self.waiting.prune() {
+            return;
+        }
+        match self.decide_waiting() {
+            Ok(decided) => self.waiting.answer(decided),
+            Err((place, error)) => self.waiting.fail(place, error),
+        }
+    }
+
+    /// An error comes with the place of the one it is about.
+    fn decide_waiting(&mut self) -> Result<Vec<Option<Answer>>, (usize, LedgerError)> {
+        let first = |error| (0, error);
+        let mut batch = Batch::new(SqliteRows::begin(&mut self.connection).map_err(first)?);
+        let decided = self.waiting.decide(&mut batch)?;
+        if decided.iter().any(Option::is_some) {
+            batch.flush().and_then(SqliteRows::commit).map_err(first)?;
+        }
+        Ok(decided)
     }
 }

@@ -1,14 +1,15 @@
 //! The jobs' trait over SQLite.
 
-use crate::clock;
 use crate::domain::JobId;
 use crate::domain::LeadId;
 use crate::domain::Usd;
-use crate::jobs::Claim;
-use crate::jobs::JobState;
+use crate::jobs::Claimant;
+use crate::jobs::Claimed;
+use crate::jobs::Closing;
+use crate::jobs::Held;
 use crate::jobs::Jobs;
 use crate::jobs::LeadResult;
-use crate::jobs::LoadError;
+use crate::jobs::Load;
 use crate::jobs::LoadLater;
 use crate::jobs::NewJob;
 use crate::jobs::NewLead;
@@ -24,15 +25,19 @@ use crate::ledger::LeadNo;
 use crate::ledger::LedgerError;
 use crate::ledger::SliceNo;
 use crate::store::sqlite::SqliteStore;
+use crate::store::sqlite::attempts;
 use crate::store::sqlite::job_rows;
 use crate::store::sqlite::ledger::book;
-use crate::store::sqlite::ledger::open_account;
-use crate::store::sqlite::ledger::transact;
-use crate::store::sqlite::rows::all;
-use crate::store::sqlite::rows::execute;
-use crate::store::sqlite::rows::find;
-use crate::store::sqlite::rows::read_account;
+use crate::store::sqlite::ledger::read_balance;
+use crate::store::sqlite::loads;
+use crate::store::sqlite::runs;
+use crate::store::sqlite::slices;
+use crate::store::sqlite::statements::all;
+use crate::store::sqlite::statements::execute;
+use crate::store::sqlite::statements::find;
+use crate::store::sqlite::statements::transact;
 use rusqlite::Connection;
+use std::time::Duration;
 
 impl Jobs for SqliteStore {
     fn find_job(&self, id: &JobId) -> Later<'_, Option<StoredJob>> {
@@ -44,38 +49,33 @@ impl Jobs for SqliteStore {
         Box::pin(self.read(job_rows::list_jobs))
     }
 
-    fn create_job(&self, job: NewJob) -> Later<'_, StoredJob> {
-        Box::pin(self.write(move |connection| {
-            transact(connection, |transaction| {
-                let account = open_account(transaction, &job.workspace)?;
-                job_rows::insert_job(transaction, &job, account)?;
-                job_rows::find_job(transaction, &job.id)?
-                    .ok_or_else(|| LedgerError::Corrupt("a job was not kept".to_owned()))
-            })
-        }))
+    fn read_job(&self, job: JobKey) -> Later<'_, Option<StoredJob>> {
+        Box::pin(self.read(move |connection| job_rows::find_stored(connection, job)))
     }
 
-    fn load_leads(&self, job: JobKey, leads: Vec<NewLead>) -> LoadLater<'_> {
+    fn create_job(&self, job: NewJob) -> Later<'_, StoredJob> {
+        Box::pin(
+            self.write(move |connection| transact(connection, |transaction| job_rows::create_job(transaction, &job))),
+        )
+    }
+
+    fn begin_load(&self, job: JobKey) -> Later<'_, Option<Load>> {
+        Box::pin(self.write(move |connection| transact(connection, |transaction| loads::begin_load(transaction, job))))
+    }
+
+    fn load_leads(&self, load: Load, leads: Vec<NewLead>) -> LoadLater<'_> {
         Box::pin(async move {
-            let loaded = self
-                .write(move |connection| {
-                    transact(connection, |transaction| job_rows::insert_leads(transaction, job, &leads))
-                })
-                .await?;
-            loaded.map_err(LoadError::RepeatedId)
+            self.write(move |connection| {
+                Ok(transact(connection, |transaction| loads::insert_leads(transaction, load, &leads)))
+            })
+            .await?
         })
     }
 
-    fn unload_leads(&self, job: JobKey) -> Later<'_, ()> {
-        Box::pin(self.write(move |connection| {
-            let sql = "DELETE FROM leads WHERE job = ?1 AND EXISTS \
-                       (SELECT 1 FROM jobs WHERE id = ?1 AND state = 'loading')";
-            transact(connection, |transaction| execute(transaction, sql, [job.0]).map(drop))
-        }))
-    }
-
-    fn seal_job(&self, job: JobKey) -> Later<'_, ()> {
-        Box::pin(self.write(move |connection| transact(connection, |transaction| job_rows::seal(transaction, job))))
+    fn seal_job(&self, load: Load) -> LoadLater<'_> {
+        Box::pin(async move {
+            self.write(move |connection| Ok(transact(connection, |transaction| loads::seal(transaction, load)))).await?
+        })
     }
 
     fn set_budget(&self, job: JobKey, budget: Usd) -> Later<'_, Balance> {
@@ -91,34 +91,58 @@ impl Jobs for SqliteStore {
 
     fn open_slices(&self, job: JobKey) -> Later<'_, Vec<SliceNo>> {
         Box::pin(self.read(move |connection| {
-            let sql = "SELECT n FROM slices WHERE job = ?1 AND pending > 0 ORDER BY n";
+            let sql = "SELECT n FROM slices INDEXED BY slices_open WHERE job = ?1 AND open = 1 ORDER BY n";
             all(connection, sql, [job.0], |row| Ok(SliceNo(row.get(0)?)))
         }))
     }
 
-    fn claim_slice(&self, job: JobKey, slice: SliceNo) -> Later<'_, Option<Claim>> {
+    fn announce_slices(&self, job: JobKey, at_most: u32) -> Later<'_, Vec<SliceNo>> {
+        Box::pin(
+            self.write(move |connection| {
+                transact(connection, |transaction| slices::announce(transaction, job, at_most))
+            }),
+        )
+    }
+
+    fn stranded_slices(&self, idle: Duration, per_job: u32) -> Later<'_, Vec<(JobKey, SliceNo)>> {
         Box::pin(self.write(move |connection| {
-            transact(connection, |transaction| job_rows::claim_slice(transaction, job, slice))
+            transact(connection, |transaction| slices::find_stranded(transaction, idle, per_job))
         }))
+    }
+
+    fn claim_slice(&self, job: JobKey, slice: SliceNo, claimant: &Claimant) -> Later<'_, Claimed> {
+        let claimant = claimant.clone();
+        Box::pin(self.write(move |connection| {
+            transact(connection, |transaction| slices::claim(transaction, job, slice, &claimant))
+        }))
+    }
+
+    fn renew_slices(&self, held: Vec<Held>, lease: Duration) -> Later<'_, Vec<Held>> {
+        Box::pin(
+            self.write(move |connection| transact(connection, |transaction| slices::renew(transaction, held, lease))),
+        )
+    }
+
+    fn release_slice(&self, held: Held) -> Later<'_, ()> {
+        Box::pin(self.write(move |connection| transact(connection, |transaction| slices::release(transaction, held))))
+    }
+
+    fn close_slice(&self, held: Held) -> Later<'_, Closing> {
+        Box::pin(self.write(move |connection| transact(connection, |transaction| slices::close(transaction, held))))
     }
 
     fn resume_job(&self, job: JobKey) -> Later<'_, u64> {
-        Box::pin(self.write(move |connection| transact(connection, |transaction| job_rows::resume(transaction, job))))
+        Box::pin(
+            self.write(move |connection| transact(connection, |transaction| Ok(runs::resume(transaction, job)?.leads))),
+        )
     }
 
-    fn cancel_job(&self, job: JobKey) -> Later<'_, ()> {
-        self.mark_job(job, JobState::Cancelled)
+    fn auto_resume(&self) -> Later<'_, Vec<JobKey>> {
+        Box::pin(self.write(|connection| transact(connection, |transaction| runs::auto_resume(transaction))))
     }
 
-    fn mark_job(&self, job: JobKey, state: JobState) -> Later<'_, ()> {
-        Box::pin(self.write(move |connection| {
-            // What is cancelled is opened again by `resume` alone; what has leads to decide is not complete.
-            let sql = "UPDATE jobs SET state = ?2, updated_at = ?3 WHERE id = ?1 AND state <> 'cancelled' \
-                       AND (?2 <> 'completed' OR NOT EXISTS (SELECT 1 FROM slices WHERE job = ?1 AND pending > 0))";
-            transact(connection, |transaction| {
-                execute(transaction, sql, (job.0, state.as_str(), clock::wall_ms())).map(drop)
-            })
-        }))
+    fn cancel_job(&self, job: JobKey) -> Later<'_, bool> {
+        Box::pin(self.write(move |connection| transact(connection, |transaction| runs::cancel(transaction, job))))
     }
 
     fn progress(&self, job: JobKey) -> Later<'_, Progress> {
@@ -127,6 +151,10 @@ impl Jobs for SqliteStore {
 
     fn results(&self, job: JobKey, after: LeadNo, limit: u32) -> Later<'_, Vec<LeadResult>> {
         Box::pin(self.read(move |connection| job_rows::results(connection, job, after, limit)))
+    }
+
+    fn copies(&self, job: JobKey, lead: LeadNo) -> Later<'_, Vec<(LeadNo, LeadId)>> {
+        Box::pin(self.read(move |connection| job_rows::copies(connection, job, lead)))
     }
 
     fn find_lead(&self, job: JobKey, lead: &LeadId) -> Later<'_, Option<LeadNo>> {
@@ -138,7 +166,7 @@ impl Jobs for SqliteStore {
     }
 
     fn trail(&self, job: JobKey, lead: LeadNo) -> Later<'_, Vec<StoredAttempt>> {
-        Box::pin(self.read(move |connection| job_rows::stored_trail(connection, job, lead)))
+        Box::pin(self.read(move |connection| attempts::stored_trail(connection, job, lead)))
     }
 }
 
@@ -153,5 +181,5 @@ fn set_budget(connection: &Connection, key: JobKey, budget: Usd) -> Result<Balan
         execute(connection, "UPDATE jobs SET funded = ?2 WHERE id = ?1", (key.0, budget.nanos()))?;
     }
     execute(connection, "UPDATE jobs SET max_spend = ?2 WHERE id = ?1", (key.0, budget.nanos()))?;
-    read_account(connection, job.account)
+    read_balance(connection, job.account)
 }

@@ -19,17 +19,15 @@ use crate::ledger::LedgerError;
 use crate::ledger::Pending;
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::audit;
-use crate::store::sqlite::rows::all;
-use crate::store::sqlite::rows::execute;
-use crate::store::sqlite::rows::find;
-use crate::store::sqlite::rows::read_account;
-use crate::store::sqlite::rows::usd;
-use crate::store::sqlite::rows::word;
-use crate::store::sqlite::rows::write_account;
-use crate::store::sqlite::store_error;
+use crate::store::sqlite::statements::all;
+use crate::store::sqlite::statements::count;
+use crate::store::sqlite::statements::execute;
+use crate::store::sqlite::statements::find;
+use crate::store::sqlite::statements::missing;
+use crate::store::sqlite::statements::transact;
+use crate::store::sqlite::statements::usd;
+use crate::store::sqlite::statements::word;
 use rusqlite::Connection;
-use rusqlite::Transaction;
-use rusqlite::TransactionBehavior;
 
 impl Ledger for SqliteStore {
     fn commit(&self, boundary: Boundary) -> Pending {
@@ -50,14 +48,26 @@ impl Ledger for SqliteStore {
         }))
     }
 
-    fn expire(&self, now_ms: i64, owned: Vec<JobKey>) -> Later<'_, u64> {
-        Box::pin(self.write(move |connection| transact(connection, |transaction| expire(transaction, now_ms, &owned))))
+    fn expire(&self, owned: Vec<JobKey>) -> Later<'_, u64> {
+        Box::pin(self.write(move |connection| transact(connection, |transaction| expire(transaction, &owned))))
+    }
+
+    fn open_holds(&self) -> Later<'_, u64> {
+        Box::pin(self.read(|connection| {
+            // A hold on an own key binds no money: only its open slice tells of it.
+            let sql = "SELECT count(*) FROM jobs j CROSS JOIN attempts t \
+                       ON t.id BETWEEN j.id << 44 AND ((j.id + 1) << 44) - 1 \
+                       WHERE (j.held > 0 OR EXISTS (SELECT 1 FROM slices s INDEXED BY slices_open \
+                                             WHERE s.job = j.id AND s.open = 1)) \
+                         AND +t.hold = 'open'";
+            count(connection, sql, [])
+        }))
     }
 
     fn balance(&self, workspace: &WorkspaceId) -> Later<'_, Option<Balance>> {
         let workspace = workspace.clone();
         Box::pin(self.read(move |connection| {
-            find_account(connection, &workspace)?.map(|id| read_account(connection, id)).transpose()
+            find_account(connection, &workspace)?.map(|id| read_balance(connection, id)).transpose()
         }))
     }
 
@@ -80,18 +90,6 @@ impl Ledger for SqliteStore {
     }
 }
 
-/// Runs `work` in one immediate transaction.
-pub(super) fn transact<T>(
-    connection: &mut Connection,
-    work: impl FnOnce(&Transaction<'_>) -> Result<T, LedgerError>,
-) -> Result<T, LedgerError> {
-    let transaction =
-        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(|error| store_error(&error))?;
-    let result = work(&transaction)?;
-    transaction.commit().map_err(|error| store_error(&error))?;
-    Ok(result)
-}
-
 fn find_account(connection: &Connection, workspace: &WorkspaceId) -> Result<Option<AccountId>, LedgerError> {
     let sql = "SELECT id FROM accounts WHERE workspace = ?1 AND bucket = 'metered'";
     find(connection, sql, [workspace.as_str()], |row| Ok(AccountId(row.get(0)?)))
@@ -101,7 +99,14 @@ fn find_account(connection: &Connection, workspace: &WorkspaceId) -> Result<Opti
 pub(super) fn open_account(connection: &Connection, workspace: &WorkspaceId) -> Result<AccountId, LedgerError> {
     let sql = "INSERT INTO accounts (workspace, bucket) VALUES (?1, 'metered') ON CONFLICT DO NOTHING";
     execute(connection, sql, [workspace.as_str()])?;
-    find_account(connection, workspace)?.ok_or_else(|| LedgerError::Corrupt("a wallet was not kept".to_owned()))
+    find_account(connection, workspace)?.ok_or_else(|| missing("a new wallet"))
+}
+
+/// What is in a wallet, and what is held of it.
+pub(super) fn read_balance(connection: &Connection, account: AccountId) -> Result<Balance, LedgerError> {
+    let sql = "SELECT balance, held FROM accounts WHERE id = ?1";
+    find(connection, sql, [account.0], |row| Ok(Balance { balance: usd(row, 0)?, held: usd(row, 1)? }))?
+        .ok_or_else(|| missing("a wallet"))
 }
 
 /// Books a change of balance once by its reference. `false`: it was booked before, alike.
@@ -117,27 +122,42 @@ pub(super) fn book(connection: &Connection, kind: EntryKind, booking: &Booking) 
             Err(LedgerError::Conflict { what: format!("the reference {}", booking.reference) })
         };
     }
-    let mut wallet = read_account(connection, account)?;
+    let wallet = read_balance(connection, account)?;
     let too_much = || LedgerError::Insufficient { available: wallet.available() };
     let balance = wallet.balance.checked_add(booking.amount).ok_or_else(too_much)?;
     if balance < wallet.held || balance.is_negative() {
         return Err(too_much());
     }
-    wallet.balance = balance;
-    write_account(connection, account, wallet)?;
+    execute(connection, "UPDATE accounts SET balance = ?2 WHERE id = ?1", (account.0, balance.nanos()))?;
     let sql = "INSERT INTO entries (account, at, kind, amount, balance, reference, note) \
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     let amounts = (booking.amount.nanos(), balance.nanos());
     let words = (kind.as_str(), &booking.reference, &booking.note);
     execute(connection, sql, (account.0, clock::wall_ms(), words.0, amounts.0, amounts.1, words.1, words.2))?;
+    if kind == EntryKind::TopUp {
+        note_top_up(connection, account)?;
+    }
     Ok(true)
+}
+
+/// The wallet's next end is told again, and jobs that asked for it are to be resumed.
+fn note_top_up(connection: &Connection, account: AccountId) -> Result<(), LedgerError> {
+    execute(connection, "UPDATE accounts SET empty_told = 0 WHERE id = ?1", [account.0])?;
+    let sql = "UPDATE jobs SET resume_asked = 1 WHERE account = ?1 AND auto_resume = 1 \
+               AND (state = 'completed' OR state = 'running' OR state = 'queued')";
+    execute(connection, sql, [account.0]).map(drop)
 }
 
 /// Gives back holds that nobody works on any more. Their attempts end as `unavailable`
 /// (`hold_expired`), so that the step is tried again under a new hold.
-fn expire(connection: &Connection, now_ms: i64, owned: &[JobKey]) -> Result<u64, LedgerError> {
-    let sql = "SELECT t.id, t.job, t.account, t.amount FROM jobs j CROSS JOIN attempts t \
-               ON t.id BETWEEN j.id << 44 AND ((j.id + 1) << 44) - 1 WHERE j.held > 0 AND +t.hold = 'open' AND t.expires_at <= ?1";
+fn expire(connection: &Connection, owned: &[JobKey]) -> Result<u64, LedgerError> {
+    let sql = "SELECT t.id, t.job, t.account, t.amount FROM jobs j \
+               CROSS JOIN attempts t ON t.id BETWEEN j.id << 44 AND ((j.id + 1) << 44) - 1 \
+               CROSS JOIN slices s ON s.job = j.id AND s.n = (t.lead - 1) / j.slice_size \
+               WHERE (j.held > 0 OR EXISTS (SELECT 1 FROM slices o INDEXED BY slices_open \
+                                     WHERE o.job = j.id AND o.open = 1)) \
+                 AND +t.hold = 'open' AND t.expires_at <= ?1 AND s.lease_until <= ?1";
+    let now_ms = clock::wall_ms();
     let open = all(connection, sql, [now_ms], |row| {
         Ok((row.get::<_, i64>(0)?, JobKey(row.get(1)?), AccountId(row.get(2)?), usd(row, 3)?))
     })?;

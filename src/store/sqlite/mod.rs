@@ -5,15 +5,22 @@
 
 mod attempts;
 mod audit;
-mod batch;
 mod committer;
+mod happenings;
 mod job_rows;
 mod jobs;
 mod ledger;
+mod loads;
+mod roster;
 mod rows;
-mod waiting;
+mod runs;
+mod slices;
+mod statements;
+mod workspaces;
 
 use crate::ledger::LedgerError;
+use crate::store::opening::Nature;
+use crate::store::opening::OpenError;
 use committer::Committer;
 use rusqlite::Connection;
 use rusqlite::OpenFlags;
@@ -21,7 +28,6 @@ use rusqlite::OptionalExtension;
 use rusqlite::TransactionBehavior;
 use rusqlite::config::DbConfig;
 use std::path::Path;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -35,69 +41,9 @@ const READER_CACHE_KIB: i64 = 2 * 1024;
 /// Pages the write-ahead log may hold before they are copied into the file (32 MiB): a page that
 /// many commits change is then copied once, not once every few commits.
 const WAL_PAGES: i64 = 8 * 1024;
-const PREPARED: usize = 64;
+const PREPARED: usize = 128;
 /// Forward-only; the store's `user_version` counts those applied.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/001.sql")];
-
-/// Is a store for simulated providers or for paid ones? The two never share a file.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Nature {
-    /// Calls cost money.
-    Paid,
-    /// Calls go to the sandbox.
-    Sandbox,
-}
-
-impl Nature {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Paid => "paid",
-            Self::Sandbox => "sandbox",
-        }
-    }
-}
-
-/// Why a store cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// It was made for the other nature.
-    #[error(
-        "{path} is a {found} store and cannot be used as a {wanted} one: sandbox and real money never share a store; \
-         choose another --data directory"
-    )]
-    OtherNature {
-        /// Which file.
-        path: PathBuf,
-        /// What it is.
-        found: String,
-        /// What was wanted.
-        wanted: &'static str,
-    },
-    /// A later version of the program has changed its tables.
-    #[error("{path} was written by a newer weir (schema {found}; this one knows {known}): use that version")]
-    Newer {
-        /// Which file.
-        path: PathBuf,
-        /// Its schema version.
-        found: i64,
-        /// The latest this program knows.
-        known: i64,
-    },
-    /// There is none, and this command does not make one.
-    #[error(
-        "there is no store at {0}: `weir enrich` makes one; a sandbox run's store needs --sandbox, one in another \
-         directory --data"
-    )]
-    Missing(PathBuf),
-    /// It is no store, or cannot be read or written.
-    #[error("{path} cannot be used as a store: {why}")]
-    Unusable {
-        /// Which file.
-        path: PathBuf,
-        /// What the file system or SQLite said.
-        why: String,
-    },
-}
+const MIGRATIONS: &[&str] = &[include_str!("migrations/001.sql"), include_str!("migrations/002.sql")];
 
 /// The embedded store.
 pub struct SqliteStore {
@@ -111,7 +57,7 @@ impl SqliteStore {
     /// # Errors
     /// When the file is of the other nature, newer than this program, or cannot be used.
     pub fn open(path: &Path, nature: Nature) -> Result<Self, OpenError> {
-        let unusable = |why: String| OpenError::Unusable { path: path.to_owned(), why };
+        let unusable = |why: String| OpenError::Unusable { store: path.display().to_string(), why };
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             std::fs::create_dir_all(parent).map_err(|error| unusable(error.to_string()))?;
         }
@@ -177,12 +123,13 @@ fn connect(path: &Path, cache_kib: i64) -> rusqlite::Result<Connection> {
 }
 
 fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
-    let unusable = |error: rusqlite::Error| OpenError::Unusable { path: path.to_owned(), why: error.to_string() };
+    let unusable =
+        |error: rusqlite::Error| OpenError::Unusable { store: path.display().to_string(), why: error.to_string() };
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(unusable)?;
     let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(unusable)?;
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     if found > known {
-        return Err(OpenError::Newer { path: path.to_owned(), found, known });
+        return Err(OpenError::Newer { store: path.display().to_string(), found, known });
     }
     for (version, migration) in (1..).zip(MIGRATIONS) {
         if version > found {
@@ -196,7 +143,8 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
 }
 
 fn claim_nature(connection: &Connection, path: &Path, nature: Nature) -> Result<(), OpenError> {
-    let unusable = |error: rusqlite::Error| OpenError::Unusable { path: path.to_owned(), why: error.to_string() };
+    let unusable =
+        |error: rusqlite::Error| OpenError::Unusable { store: path.display().to_string(), why: error.to_string() };
     connection
         .execute("INSERT OR IGNORE INTO store (key, value) VALUES ('nature', ?1)", [nature.as_str()])
         .map_err(unusable)?;
@@ -206,7 +154,7 @@ fn claim_nature(connection: &Connection, path: &Path, nature: Nature) -> Result<
         .map_err(unusable)?;
     match found {
         Some(found) if found != nature.as_str() => {
-            Err(OpenError::OtherNature { path: path.to_owned(), found, wanted: nature.as_str() })
+            Err(OpenError::OtherNature { store: path.display().to_string(), found, wanted: nature.as_str() })
         }
         Some(_) | None => Ok(()),
     }

@@ -77,7 +77,7 @@ pub(super) async fn a_cancelled_job_begins_nothing_and_still_settles(lab: Lab) {
     lab.top_up("10").await;
     let job = lab.job("list", 2).await;
     assert_eq!(lab.tell(job.begin(call(1, 1))).await, "granted");
-    lab.store.cancel_job(job.stored.key).await.unwrap();
+    assert!(lab.store.cancel_job(job.stored.key).await.unwrap());
     assert_eq!(lab.tell(job.begin(call(2, 1))).await, "cancelled");
     assert!(lab.trail(&job, 2).await.is_empty());
     assert_eq!(lab.tell(job.end(call(1, 1), "3")).await, "charged 3; done");

@@ -1,20 +1,31 @@
-//! The words the promises are written in: a workspace's wallet, its jobs, and calls for their leads. What a
-//! boundary comes to is told as `granted`, `charged 3; waits`, `refused capped job`, `conflict`.
+//! The words the promises are written in: a workspace's wallet, its jobs, and calls for their leads.
 
+use crate::conformance::told::short;
+use crate::conformance::told::told;
+use crate::conformance::told::told_attempt;
+use crate::conformance::told::told_claim;
+use crate::conformance::told::told_happening;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 use weir::domain::{Address, AnswerSource, Attempt, AttemptEnd, AttemptNo, AttemptState, ConfigVersion, Ending};
 use weir::domain::{Fingerprint, JobId, KeySource, Lead, LeadId, Operation, Outcome, ProviderName, Query, Reason};
-use weir::domain::{Run, Status, Step, Usd, Verdict, WaterfallName, WorkspaceId};
-use weir::jobs::{LeadWork, NewJob, NewLead, StoredJob};
-use weir::ledger::{Answer, Begin, Booking, Boundary, Committed, Ended, Epoch, LeadKey, LeadNo, LedgerError};
+use weir::domain::{Run, Status, Step, Usd, Verdict, WaterfallName, WorkerId, WorkspaceId};
+use weir::jobs::{Claim, Claimant, Claimed, Held, JobState, LeadWork, Load, NewJob, NewLead, StoredJob, Tenure};
+use weir::ledger::{Answer, Begin, Booking, Boundary, Committed, Ended, Epoch, JobKey, LeadKey, LeadNo, LedgerError};
 use weir::ledger::{Pending, SliceNo, Then};
 use weir::store::Store;
 
 /// No answer of a working store takes as long.
-const PATIENCE: Duration = Duration::from_secs(60);
-const FIRST_SLICE: SliceNo = SliceNo(0);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// No promise takes as long.
+pub(crate) const HOUR: Duration = Duration::from_secs(60 * 60);
+/// Runs as long as the promise.
+pub(crate) const LEASE: Tenure = Tenure::Lease(HOUR);
+/// Has lapsed when it begins.
+pub(crate) const LAPSED: Tenure = Tenure::Lease(Duration::ZERO);
 
 /// A store, and the workspace `acme` that uses it.
 #[derive(Clone)]
@@ -22,11 +33,14 @@ pub(crate) struct Lab {
     pub(crate) store: Arc<dyn Store>,
 }
 
-/// A job, and the claim of its first slice under which its leads are written to.
+/// A job, and the claim of one of its slices under which its leads are written to.
 #[derive(Clone)]
 pub(crate) struct Job {
     pub(crate) stored: StoredJob,
     pub(crate) lead_cap: Option<Usd>,
+    /// Zero unless a promise is about it: then nothing is ever low.
+    pub(crate) low_balance: Usd,
+    slice: SliceNo,
     epoch: Epoch,
     run: Run,
 }
@@ -41,7 +55,7 @@ pub(crate) struct Call {
     pub(crate) price: &'static str,
     pub(crate) key_source: KeySource,
     pub(crate) cached_since_ms: i64,
-    pub(crate) expires_ms: i64,
+    pub(crate) expires_in: Duration,
 }
 
 /// A lead's attempt `n`: at LeadMagic, by the house key, for 3 USD. It takes nothing from the cache, and its hold
@@ -54,7 +68,7 @@ pub(crate) const fn call(lead: u32, n: u32) -> Call {
         price: "3",
         key_source: KeySource::House,
         cached_since_ms: i64::MAX,
-        expires_ms: i64::MAX,
+        expires_in: HOUR,
     }
 }
 
@@ -73,6 +87,10 @@ pub(crate) fn new_job(workspace: WorkspaceId, id: &str) -> NewJob {
         waterfall: WaterfallName::new("default"),
         content: Fingerprint::of("content", [Some(id)]),
         slice_size: 10_000,
+        campaign: None,
+        max_spend: None,
+        auto_resume: false,
+        reply: None,
     }
 }
 
@@ -101,23 +119,62 @@ impl Lab {
         assert!(self.store.top_up(booking(amount, amount)).await.unwrap());
     }
 
-    /// A job of `acme` with that many leads.
+    /// A job of `acme` with that many leads in one slice, which is claimed.
     pub(crate) async fn job(&self, id: &str, leads: u32) -> Job {
         self.job_of(acme(), id, (1..=leads).map(new_lead).collect()).await
     }
 
     pub(crate) async fn job_of(&self, workspace: WorkspaceId, id: &str, leads: Vec<NewLead>) -> Job {
-        let stored = self.store.create_job(new_job(workspace, id)).await.unwrap();
-        self.store.load_leads(stored.key, leads).await.unwrap();
-        self.store.seal_job(stored.key).await.unwrap();
-        let unclaimed = Job { stored, lead_cap: None, epoch: Epoch(0), run: Run::FIRST };
+        let unclaimed = self.sealed(new_job(workspace, id), leads).await;
         self.claim(&unclaimed).await.0
     }
 
-    /// Takes the job over: the claim, and the leads it has to decide.
+    /// A job of `acme` of so many slices, each of one lead and none of them claimed: slice 0 is lead 1's.
+    pub(crate) async fn sliced(&self, id: &str, slices: u32) -> Job {
+        let new = NewJob { slice_size: 1, ..new_job(acme(), id) };
+        self.sealed(new, (1..=slices).map(new_lead).collect()).await
+    }
+
+    /// Creates a job and stores its leads. Nobody has claimed its first slice.
+    pub(crate) async fn sealed(&self, new: NewJob, leads: Vec<NewLead>) -> Job {
+        let stored = self.store.create_job(new).await.unwrap();
+        self.load(stored.key, leads).await;
+        Job { stored, lead_cap: None, low_balance: Usd::ZERO, slice: SliceNo(0), epoch: Epoch(0), run: Run::FIRST }
+    }
+
+    pub(crate) async fn load(&self, job: JobKey, leads: Vec<NewLead>) -> Load {
+        let load = self.store.begin_load(job).await.unwrap().unwrap();
+        self.store.load_leads(load, leads).await.unwrap();
+        self.store.seal_job(load).await.unwrap();
+        load
+    }
+
+    /// Takes the job's slice over, whoever has it: the claim, and the leads it has to decide.
     pub(crate) async fn claim(&self, job: &Job) -> (Job, Vec<LeadWork>) {
-        let claim = self.store.claim_slice(job.stored.key, FIRST_SLICE).await.unwrap().unwrap();
-        (Job { epoch: claim.epoch, run: claim.run, ..job.clone() }, claim.leads)
+        let (job, claim) = self.own(job, Tenure::Lock).await;
+        (job, claim.leads)
+    }
+
+    /// Claims the job's slice, which nobody must have.
+    pub(crate) async fn own(&self, job: &Job, tenure: Tenure) -> (Job, Claim) {
+        match self.try_to_claim(job, tenure).await {
+            Claimed::Taken(claim) => (Job { epoch: claim.epoch, run: claim.run, ..job.clone() }, *claim),
+            refused @ (Claimed::Leased | Claimed::Closed) => panic!("{}", told_claim(&refused)),
+        }
+    }
+
+    /// Tells what a claim comes to: `taken`, `leased`, `closed`.
+    pub(crate) async fn tell_claim(&self, job: &Job, tenure: Tenure) -> &'static str {
+        told_claim(&self.try_to_claim(job, tenure).await)
+    }
+
+    async fn try_to_claim(&self, job: &Job, tenure: Tenure) -> Claimed {
+        let claimant = Claimant { worker: WorkerId::new("worker-1"), tenure };
+        self.store.claim_slice(job.stored.key, job.slice, &claimant).await.unwrap()
+    }
+
+    pub(crate) async fn state(&self, job: &Job) -> JobState {
+        self.store.read_job(job.stored.key).await.unwrap().unwrap().state
     }
 
     pub(crate) async fn commit(&self, boundary: Boundary) -> Result<Committed, LedgerError> {
@@ -172,6 +229,27 @@ impl Lab {
         told.collect()
     }
 
+    /// What has happened since this was last asked, as `wallet_low acme: 4 below 5`.
+    pub(crate) async fn happenings(&self) -> Vec<String> {
+        let taken = self.store.take_happenings(100, HOUR).await.unwrap();
+        taken.iter().map(told_happening).collect()
+    }
+
+    /// Slices that are stranded, at most `per_job` at a time; asks until there have been `count`, which takes the
+    /// store's clock a millisecond.
+    pub(crate) async fn stranded(&self, per_job: u32, count: usize) -> Vec<u32> {
+        let mut stranded = BTreeSet::new();
+        let asking = async {
+            while stranded.len() < count {
+                let found = self.store.stranded_slices(Duration::ZERO, per_job).await.unwrap();
+                stranded.extend(found.into_iter().map(|(_, slice)| slice.0));
+                yield_now().await;
+            }
+        };
+        timeout(PATIENCE, asking).await.unwrap();
+        stranded.into_iter().collect()
+    }
+
     pub(crate) async fn assert_sound(&self) {
         let audit = self.store.audit(None).await.unwrap();
         assert!(audit.problems.is_empty(), "{:#?}", audit.problems);
@@ -179,6 +257,16 @@ impl Lab {
 }
 
 impl Job {
+    /// The same job, with another of its slices in view.
+    pub(crate) fn at(&self, slice: u32) -> Self {
+        Self { slice: SliceNo(slice), ..self.clone() }
+    }
+
+    /// The claim under which it is written to.
+    pub(crate) fn held(&self) -> Held {
+        Held { job: self.stored.key, slice: self.slice, epoch: self.epoch }
+    }
+
     pub(crate) fn begin(&self, call: Call) -> Boundary {
         self.boundary(call.lead, Vec::new(), self.begun(call))
     }
@@ -190,11 +278,15 @@ impl Job {
 
     /// The call has found an address, and its provider takes `owed`.
     pub(crate) fn end(&self, call: Call, owed: &str) -> Boundary {
-        self.boundary(call.lead, vec![self.ended(call, owed)], Then::Nothing)
+        self.end_as(call, Outcome::Found, owed)
+    }
+
+    pub(crate) fn end_as(&self, call: Call, outcome: Outcome, owed: &str) -> Boundary {
+        self.boundary(call.lead, vec![self.ended(call, outcome, owed)], Then::Nothing)
     }
 
     pub(crate) fn end_and_begin(&self, call: Call, owed: &str, next: Call) -> Boundary {
-        self.boundary(call.lead, vec![self.ended(call, owed)], self.begun(next))
+        self.boundary(call.lead, vec![self.ended(call, Outcome::Found, owed)], self.begun(next))
     }
 
     pub(crate) fn submit(&self, call: Call, handle: &str) -> Boundary {
@@ -206,8 +298,9 @@ impl Job {
     }
 
     fn boundary(&self, lead: u32, ended: Vec<Ended>, then: Then) -> Boundary {
-        let lead = LeadKey { job: self.stored.key, lead: LeadNo(lead), slice: FIRST_SLICE, epoch: self.epoch };
-        Boundary { lead, account: self.stored.account, lead_cap: self.lead_cap, ended, then }
+        let lead = LeadKey { job: self.stored.key, lead: LeadNo(lead), slice: self.slice, epoch: self.epoch };
+        let Self { stored, lead_cap, low_balance, .. } = self;
+        Boundary { lead, account: stored.account, lead_cap: *lead_cap, low_balance: *low_balance, ended, then }
     }
 
     fn begun(&self, call: Call) -> Then {
@@ -224,25 +317,19 @@ impl Job {
             key_source: call.key_source,
             price: usd(call.price),
             cached_since_ms: Some(call.cached_since_ms),
-            expires_ms: call.expires_ms,
+            expires_in: call.expires_in,
             config_version: config_version(),
         }
     }
 
-    fn ended(&self, call: Call, owed: &str) -> Ended {
-        let end = AttemptEnd {
-            found: Address::parse("ada@acme.test"),
-            claim: Some(Verdict::Unknown),
-            source: AnswerSource::Called,
-            ..AttemptEnd::not_asked(Outcome::Found)
-        };
+    fn ended(&self, call: Call, outcome: Outcome, owed: &str) -> Ended {
         let attempt = Attempt {
             n: AttemptNo::new(call.n),
             run: self.run,
             step: call.step(),
             about: None,
             key_source: call.key_source,
-            state: AttemptState::Ended(end),
+            state: AttemptState::Ended(end_of(outcome)),
         };
         let fingerprint = self.fingerprint(call);
         // Whoever took the attempt over does not know its price: both must settle alike.
@@ -261,50 +348,13 @@ impl Call {
     }
 }
 
-fn config_version() -> ConfigVersion {
+/// How a call of that outcome ended; its answer is an address when it found one.
+pub(crate) fn end_of(outcome: Outcome) -> AttemptEnd {
+    let found = if outcome == Outcome::Found { Address::parse("ada@acme.test") } else { None };
+    let claim = found.is_some().then_some(Verdict::Unknown);
+    AttemptEnd { found, claim, source: AnswerSource::Called, ..AttemptEnd::not_asked(outcome) }
+}
+
+pub(crate) fn config_version() -> ConfigVersion {
     ConfigVersion::new("0123456789ab")
-}
-
-fn told(answer: &Result<Committed, LedgerError>) -> String {
-    match answer {
-        Ok(Committed { charged, answer }) => {
-            let charged = charged.iter().map(|charged| format!("charged {}; ", short(*charged)));
-            charged.chain([told_answer(answer)]).collect()
-        }
-        Err(LedgerError::Conflict { .. }) => "conflict".to_owned(),
-        Err(error) => error.to_string(),
-    }
-}
-
-fn told_answer(answer: &Answer) -> String {
-    match answer {
-        Answer::Done => "done".to_owned(),
-        Answer::Granted => "granted".to_owned(),
-        Answer::Cached(end) => format!("cached {}", told_outcome(end.outcome)),
-        Answer::Refused(outcome) => format!("refused {}", told_outcome(*outcome)),
-        Answer::Wait(_) => "waits".to_owned(),
-        Answer::Cancelled => "cancelled".to_owned(),
-        Answer::Fenced => "fenced".to_owned(),
-    }
-}
-
-fn told_attempt(attempt: &Attempt) -> String {
-    let provider = &attempt.step.provider;
-    match &attempt.state {
-        AttemptState::Begun => format!("{provider}: begun"),
-        AttemptState::Submitted(handle) => format!("{provider}: submitted {handle}"),
-        AttemptState::Ended(AttemptEnd { outcome, source, cost, .. }) => {
-            format!("{provider}: {}, {}, {}", told_outcome(*outcome), source.as_str(), short(*cost))
-        }
-    }
-}
-
-fn told_outcome(outcome: Outcome) -> String {
-    let words = [Some(outcome.as_str()), outcome.detail()];
-    words.into_iter().flatten().collect::<Vec<_>>().join(" ")
-}
-
-/// Without the zeros at the end.
-pub(crate) fn short(amount: Usd) -> String {
-    amount.to_decimal().normalize().to_string()
 }

@@ -1,17 +1,22 @@
-//! What every store promises as a [`Ledger`](weir::ledger::Ledger) and as [`Jobs`](weir::jobs::Jobs): each
-//! promise is one function on a fresh store.
+//! What every [`Store`](weir::store::Store) promises: each promise is one function on a fresh store.
 //!
-//! Knows the two traits and nothing below them.
+//! Knows the traits of a store and nothing below them.
 //! Invariant: no SQL and no name of a store, so that the next store joins by calling [`exercise`] and [`race`].
 
 mod cache;
+mod happenings;
 mod holds;
+mod keys;
 mod lab;
 mod leads;
+mod loads;
 mod race;
 mod runs;
 mod settlements;
+mod slices;
+mod stale;
 mod suite;
+mod told;
 mod waits;
 mod wallets;
 

@@ -43,7 +43,7 @@ async fn pay_for(lab: Lab, job: Arc<Job>, lead: u32) -> Usd {
     match lab.finally(job.begin(call(lead, 1))).await.as_str() {
         "granted" => {
             let owed = if lead.is_multiple_of(5) { "0" } else { "3" };
-            lab.commit(job.end(call(lead, 1), owed)).await.unwrap().charged[0]
+            lab.commit(job.end(call(lead, 1), owed)).await.unwrap().charged[0].paid
         }
         "refused unaffordable" => Usd::ZERO,
         other => panic!("{other}"),

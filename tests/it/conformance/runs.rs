@@ -4,11 +4,19 @@ use crate::conformance::Call;
 use crate::conformance::Lab;
 use crate::conformance::call;
 use crate::conformance::lab::Job;
+use crate::conformance::lab::LEASE;
+use crate::conformance::lab::acme;
+use crate::conformance::lab::booking;
+use crate::conformance::lab::new_job;
+use crate::conformance::lab::new_lead;
 use crate::conformance::lab::usd;
 use weir::domain::Reason;
 use weir::domain::Run;
 use weir::domain::Status;
+use weir::jobs::Closing;
 use weir::jobs::JobState;
+use weir::jobs::NewJob;
+use weir::ledger::SliceNo;
 
 pub(super) async fn a_lead_ends_once_a_run(lab: Lab) {
     let job = lab.job("list", 2).await;
@@ -50,14 +58,15 @@ pub(super) async fn a_cancelled_job_is_opened_again_by_resume_alone(lab: Lab) {
     let job = lab.job("list", 3).await;
     let key = job.stored.key;
     assert_eq!(lab.tell(job.finish(1, Status::NotFound, Reason::None)).await, "done");
-    lab.store.cancel_job(key).await.unwrap();
+    assert!(lab.store.cancel_job(key).await.unwrap());
+    assert!(lab.store.cancel_job(key).await.unwrap());
+    let (job, _) = lab.claim(&job).await;
     assert_eq!(lab.tell(job.finish(2, Status::Skipped, Reason::Cancelled)).await, "done");
-    lab.store.mark_job(key, JobState::Running).await.unwrap();
-    assert_eq!(state(&lab, &job).await, JobState::Cancelled);
+    assert_eq!(lab.state(&job).await, JobState::Cancelled);
 
     // The third had not ended, and so is not counted; it is worked all the same.
     assert_eq!(lab.store.resume_job(key).await.unwrap(), 1);
-    assert_eq!(state(&lab, &job).await, JobState::Queued);
+    assert_eq!(lab.state(&job).await, JobState::Queued);
     let (job, work) = lab.claim(&job).await;
     assert_eq!(work.iter().map(|lead| lead.n.0).collect::<Vec<_>>(), [2, 3]);
     assert_eq!(lab.tell(job.begin(call(2, 1))).await, "granted");
@@ -87,6 +96,71 @@ pub(super) async fn a_submission_is_handed_to_the_next_owner(lab: Lab) {
     assert_eq!(lab.tell(job.end(call(1, 1), "3")).await, "charged 3; done");
 }
 
-async fn state(lab: &Lab, job: &Job) -> JobState {
-    lab.store.find_job(&job.stored.id).await.unwrap().unwrap().state
+/// The lead of that slice ends, and its slice is closed.
+async fn end(lab: &Lab, job: &Job, slice: u32, reason: Reason) {
+    let (job, _) = lab.own(&job.at(slice), LEASE).await;
+    assert_eq!(lab.tell(job.finish(slice + 1, Status::Skipped, reason)).await, "done");
+    assert_eq!(lab.store.close_slice(job.held()).await.unwrap(), Closing::Closed);
+}
+
+pub(super) async fn resume_opens_again_what_was_closed(lab: Lab) {
+    let job = lab.sliced("list", 3).await;
+    let key = job.stored.key;
+    for (slice, reason) in [(0, Reason::InvalidInput), (1, Reason::WalletEmpty), (2, Reason::InvalidInput)] {
+        end(&lab, &job, slice, reason).await;
+    }
+    assert_eq!(lab.state(&job).await, JobState::Completed);
+    assert!(!lab.store.cancel_job(key).await.unwrap());
+
+    assert_eq!(lab.store.resume_job(key).await.unwrap(), 1);
+    assert_eq!(lab.state(&job).await, JobState::Queued);
+    assert_eq!(lab.store.open_slices(key).await.unwrap(), [SliceNo(1)]);
+    assert_eq!(lab.store.announce_slices(key, 10).await.unwrap(), [SliceNo(1)]);
+    assert_eq!(lab.tell_claim(&job.at(0), LEASE).await, "closed");
+    end(&lab, &job, 1, Reason::InvalidInput).await;
+    assert_eq!(lab.state(&job).await, JobState::Completed);
+    assert_eq!(lab.store.progress(key).await.unwrap().done, 3);
+    assert_eq!(lab.happenings().await, ["job_completed acme: list/1", "job_completed acme: list/2"]);
+}
+
+pub(super) async fn a_slice_at_work_is_told_at_its_close_that_leads_were_resumed(lab: Lab) {
+    let job = lab.job("list", 1).await;
+    assert_eq!(lab.tell(job.finish(1, Status::Skipped, Reason::WalletEmpty)).await, "done");
+    assert_eq!(lab.store.resume_job(job.stored.key).await.unwrap(), 1);
+    assert_eq!(lab.store.close_slice(job.held()).await.unwrap(), Closing::Reopened);
+    let (job, claim) = lab.own(&job, LEASE).await;
+    assert_eq!((claim.run, claim.leads.len()), (Run::new(2), 1));
+    assert_eq!(lab.tell(job.finish(1, Status::NotFound, Reason::None)).await, "done");
+    assert_eq!(lab.store.close_slice(job.held()).await.unwrap(), Closing::Closed);
+}
+
+pub(super) async fn a_job_resumes_by_itself_after_a_top_up_alone(lab: Lab) {
+    let by_itself = NewJob { auto_resume: true, ..new_job(acme(), "by-itself") };
+    let by_itself = lab.sealed(by_itself, vec![new_lead(1)]).await;
+    let other = lab.sealed(new_job(acme(), "other"), vec![new_lead(1)]).await;
+    end(&lab, &by_itself, 0, Reason::WalletEmpty).await;
+    end(&lab, &other, 0, Reason::WalletEmpty).await;
+    assert!(lab.store.auto_resume().await.unwrap().is_empty());
+    assert!(lab.store.adjust(booking("1", "courtesy")).await.unwrap());
+    assert!(lab.store.auto_resume().await.unwrap().is_empty());
+
+    lab.top_up("10").await;
+    assert_eq!(lab.store.auto_resume().await.unwrap(), [by_itself.stored.key]);
+    assert_eq!(lab.state(&by_itself).await, JobState::Queued);
+    assert_eq!(lab.state(&other).await, JobState::Completed);
+    assert!(!lab.store.top_up(booking("10", "10")).await.unwrap());
+    assert!(lab.store.auto_resume().await.unwrap().is_empty());
+}
+
+/// Nor one that has nothing to resume.
+pub(super) async fn a_cancelled_job_does_not_resume_by_itself(lab: Lab) {
+    let new = |id| NewJob { auto_resume: true, ..new_job(acme(), id) };
+    let cancelled = lab.sealed(new("cancelled"), vec![new_lead(1)]).await;
+    lab.sealed(new("at-work"), vec![new_lead(1)]).await;
+    lab.top_up("10").await;
+    assert!(lab.store.cancel_job(cancelled.stored.key).await.unwrap());
+    assert!(lab.store.auto_resume().await.unwrap().is_empty());
+    lab.top_up("5").await;
+    assert!(lab.store.auto_resume().await.unwrap().is_empty());
+    assert_eq!(lab.state(&cancelled).await, JobState::Cancelled);
 }

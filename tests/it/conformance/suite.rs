@@ -1,104 +1,195 @@
-//! The list of promises, and how they are tried: all at once, each on a store of its own, whose books are
+//! The list of promises, and how they are tried: several at once, each on a store of its own, whose books are
 //! audited at the end.
 
 use crate::conformance::Lab;
 use crate::conformance::cache;
+use crate::conformance::happenings;
 use crate::conformance::holds;
+use crate::conformance::keys;
 use crate::conformance::leads;
+use crate::conformance::loads;
 use crate::conformance::runs;
 use crate::conformance::settlements;
+use crate::conformance::slices;
+use crate::conformance::stale;
 use crate::conformance::waits;
 use crate::conformance::wallets;
 use std::any::type_name_of_val;
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
 use tokio::task::Id;
 use tokio::task::JoinSet;
 use weir::store::Store;
 
+/// Stores in use at a time: a server has not connections for all of them.
+const AT_ONCE: usize = 8;
+
 /// Tries every promise on stores that `open` makes, each empty. Names those that are broken.
-pub(crate) async fn exercise(open: impl Fn() -> Arc<dyn Store>) {
-    let mut suite = Suite { open, running: JoinSet::new(), names: HashMap::new() };
-
-    suite.try_out(holds::one_asked_for_again_gives_its_first_answer_and_price);
-    suite.try_out(holds::other_content_is_a_conflict_and_the_rest_of_its_batch_commits);
-    suite.try_out(holds::a_boundary_is_committed_whole_or_not_at_all);
-    suite.try_out(holds::a_refused_one_is_an_ended_attempt_and_binds_nothing);
-    suite.try_out(holds::a_refusal_stands_when_it_is_asked_for_again);
-    suite.try_out(holds::an_own_key_binds_no_money);
-    suite.try_out(holds::a_cancelled_job_begins_nothing_and_still_settles);
-    suite.try_out(holds::an_older_owner_writes_nothing);
-
-    suite.try_out(settlements::a_step_settled_twice_is_charged_once);
-    suite.try_out(settlements::what_is_not_owed_is_given_back);
-    suite.try_out(settlements::beyond_the_hold_the_wallet_is_the_limit);
-    suite.try_out(settlements::beyond_the_hold_the_caps_are_the_limit);
-    suite.try_out(settlements::expiry_gives_back_only_what_is_due_and_nobodys);
-    suite.try_out(settlements::an_expired_attempt_is_tried_again);
-    suite.try_out(settlements::a_late_one_charges_what_the_wallet_still_allows);
-    suite.try_out(settlements::a_late_one_counts_what_the_lead_has_paid_since);
-    suite.try_out(settlements::a_late_one_never_charges_a_step_again);
-
-    suite.try_out(waits::a_hold_is_granted_when_another_gives_its_money_back);
-    suite.try_out(waits::a_hold_is_refused_when_the_balance_can_no_longer_pay);
-    suite.try_out(waits::holds_are_served_in_order_of_arrival);
-    suite.try_out(waits::a_hold_waits_for_its_jobs_cap);
-    suite.try_out(waits::a_job_at_its_cap_holds_up_no_other_job);
-    suite.try_out(waits::what_had_ended_is_settled_before_the_wait);
-    suite.try_out(waits::a_cancelled_job_waits_for_nothing);
-    suite.try_out(waits::an_older_owner_waits_for_nothing);
-
-    suite.try_out(cache::an_answer_is_taken_within_its_age_and_not_beyond_it);
-    suite.try_out(cache::a_known_answer_is_recalled_without_a_hold_and_an_unknown_one_leaves_no_trace);
-    suite.try_out(cache::an_answer_does_not_cross_workspaces);
-
-    suite.try_out(leads::a_job_is_found_as_it_was_created);
-    suite.try_out(leads::a_repeated_id_is_named_and_row_numbers_load_instead);
-    suite.try_out(leads::loading_again_passes_over_what_is_there);
-    suite.try_out(leads::identical_leads_are_worked_once_and_counted_all);
-    suite.try_out(leads::an_unusable_row_has_ended_before_it_began);
-    suite.try_out(leads::slices_are_cut_in_order_and_close_when_decided);
-    suite.try_out(leads::a_page_of_results_begins_after_its_lead);
-
-    suite.try_out(runs::a_lead_ends_once_a_run);
-    suite.try_out(runs::resume_counts_exactly_what_can_have_changed_and_keeps_answers);
-    suite.try_out(runs::a_cancelled_job_is_opened_again_by_resume_alone);
-    suite.try_out(runs::the_lead_cap_counts_every_run);
-    suite.try_out(runs::a_submission_is_handed_to_the_next_owner);
-
-    suite.try_out(wallets::a_top_up_is_booked_once_by_its_reference);
-    suite.try_out(wallets::an_adjustment_never_takes_what_is_held);
-    suite.try_out(wallets::a_budget_tops_up_by_its_excess_alone);
-    suite.try_out(wallets::a_cap_is_raised_without_money_and_never_lowered);
-    suite.try_out(wallets::entries_tell_every_change_in_order);
-    suite.try_out(wallets::the_audit_counts_what_it_looked_at);
-
-    suite.finish().await;
+pub(crate) async fn exercise(open: impl AsyncFn() -> Arc<dyn Store>) {
+    let mut suite = Suite { promises: Vec::new() };
+    add_money(&mut suite);
+    add_jobs(&mut suite);
+    add_work(&mut suite);
+    let mut trials = Trials { running: JoinSet::new(), names: HashMap::new(), broken: Vec::new() };
+    for promise in suite.promises {
+        if trials.running.len() >= AT_ONCE {
+            trials.end_one().await;
+        }
+        trials.begin(promise, open().await);
+    }
+    while !trials.running.is_empty() {
+        trials.end_one().await;
+    }
+    assert!(trials.broken.is_empty(), "broken promises: {:#?}", trials.broken);
 }
 
-struct Suite<O> {
-    open: O,
+fn add_money(suite: &mut Suite) {
+    suite.add(holds::one_asked_for_again_gives_its_first_answer_and_price);
+    suite.add(holds::other_content_is_a_conflict_and_the_rest_of_its_batch_commits);
+    suite.add(holds::a_boundary_is_committed_whole_or_not_at_all);
+    suite.add(holds::a_refused_one_is_an_ended_attempt_and_binds_nothing);
+    suite.add(holds::a_refusal_stands_when_it_is_asked_for_again);
+    suite.add(holds::an_own_key_binds_no_money);
+    suite.add(holds::a_cancelled_job_begins_nothing_and_still_settles);
+    suite.add(holds::an_older_owner_writes_nothing);
+
+    suite.add(settlements::a_step_settled_twice_is_charged_once);
+    suite.add(settlements::what_is_not_owed_is_given_back);
+    suite.add(settlements::beyond_the_hold_the_wallet_is_the_limit);
+    suite.add(settlements::beyond_the_hold_the_caps_are_the_limit);
+    suite.add(settlements::expiry_gives_back_only_what_is_due_and_nobodys);
+    suite.add(settlements::a_hold_of_a_leased_slice_does_not_expire);
+    suite.add(settlements::an_own_keys_hold_is_counted_and_expires_too);
+    suite.add(settlements::an_expired_attempt_is_tried_again);
+    suite.add(settlements::a_late_one_charges_what_the_wallet_still_allows);
+    suite.add(settlements::a_late_one_counts_what_the_lead_has_paid_since);
+    suite.add(settlements::a_late_one_never_charges_a_step_again);
+
+    suite.add(stale::what_an_overtaken_owner_learned_is_handed_to_its_successor);
+    suite.add(stale::of_two_calls_the_customer_pays_the_successors_and_the_house_the_other);
+    suite.add(stale::what_comes_after_the_successors_answer_costs_the_customer_nothing);
+    suite.add(stale::an_overtaken_owner_records_no_attempt_of_its_own);
+
+    suite.add(waits::a_hold_is_granted_when_another_gives_its_money_back);
+    suite.add(waits::a_hold_is_refused_when_the_balance_can_no_longer_pay);
+    suite.add(waits::holds_are_served_in_order_of_arrival);
+    suite.add(waits::a_hold_waits_for_its_jobs_cap);
+    suite.add(waits::a_job_at_its_cap_holds_up_no_other_job);
+    suite.add(waits::what_had_ended_is_settled_before_the_wait);
+    suite.add(waits::a_cancelled_job_waits_for_nothing);
+    suite.add(waits::an_older_owner_waits_for_nothing);
+
+    suite.add(cache::an_answer_is_taken_within_its_age_and_not_beyond_it);
+    suite.add(cache::a_known_answer_is_recalled_without_a_hold_and_an_unknown_one_leaves_no_trace);
+    suite.add(cache::an_answer_does_not_cross_workspaces);
+
+    suite.add(wallets::a_top_up_is_booked_once_by_its_reference);
+    suite.add(wallets::an_adjustment_never_takes_what_is_held);
+    suite.add(wallets::a_budget_tops_up_by_its_excess_alone);
+    suite.add(wallets::a_cap_is_raised_without_money_and_never_lowered);
+    suite.add(wallets::entries_tell_every_change_in_order);
+    suite.add(wallets::the_audit_counts_what_it_looked_at);
+}
+
+fn add_jobs(suite: &mut Suite) {
+    suite.add(leads::a_job_is_found_as_it_was_created);
+    suite.add(leads::a_job_keeps_what_its_sender_wants);
+    suite.add(leads::a_job_is_created_once);
+    suite.add(leads::identical_leads_are_worked_once_and_counted_all);
+    suite.add(leads::copies_are_listed_by_what_they_copy);
+    suite.add(leads::an_unusable_row_has_ended_before_it_began);
+    suite.add(leads::slices_are_cut_in_order);
+    suite.add(leads::a_page_of_results_begins_after_its_lead);
+
+    suite.add(loads::a_repeated_id_is_named_and_row_numbers_load_instead);
+    suite.add(loads::a_batch_with_a_repeated_id_stores_nothing);
+    suite.add(loads::a_newer_load_begins_anew_and_ends_the_older);
+    suite.add(loads::a_sealed_job_is_loaded_no_more);
+    suite.add(loads::identical_leads_are_found_across_batches);
+    suite.add(loads::a_job_without_leads_is_complete_at_once);
+    suite.add(loads::a_job_that_is_cancelled_while_it_loads_has_ended);
+
+    suite.add(runs::a_lead_ends_once_a_run);
+    suite.add(runs::resume_counts_exactly_what_can_have_changed_and_keeps_answers);
+    suite.add(runs::a_cancelled_job_is_opened_again_by_resume_alone);
+    suite.add(runs::the_lead_cap_counts_every_run);
+    suite.add(runs::a_submission_is_handed_to_the_next_owner);
+    suite.add(runs::resume_opens_again_what_was_closed);
+    suite.add(runs::a_slice_at_work_is_told_at_its_close_that_leads_were_resumed);
+    suite.add(runs::a_job_resumes_by_itself_after_a_top_up_alone);
+    suite.add(runs::a_cancelled_job_does_not_resume_by_itself);
+}
+
+fn add_work(suite: &mut Suite) {
+    suite.add(slices::a_running_lease_keeps_others_off);
+    suite.add(slices::a_lapsed_lease_is_taken_over);
+    suite.add(slices::the_jobs_lock_overrides_every_lease);
+    suite.add(slices::a_claim_sets_the_job_to_work);
+    suite.add(slices::renewing_names_what_is_lost_and_keeps_the_rest);
+    suite.add(slices::a_slice_that_was_given_up_is_anybodys);
+    suite.add(slices::the_last_slice_to_close_completes_its_job_once);
+    suite.add(slices::a_slice_with_leads_to_decide_stays_open);
+    suite.add(slices::an_older_owner_closes_nothing);
+    suite.add(slices::a_cancelled_job_ends_with_its_last_slice_and_stays_cancelled);
+    suite.add(slices::slices_are_announced_in_order_and_once);
+    suite.add(slices::stranded_slices_are_announced_again);
+    suite.add(slices::a_job_of_which_nothing_was_announced_is_found);
+    suite.add(slices::an_ended_lead_is_handed_on_until_its_slice_is_closed);
+
+    suite.add(happenings::a_low_wallet_is_told_once_per_crossing);
+    suite.add(happenings::an_empty_wallet_is_told_once_per_top_up_and_stops_campaigns);
+    suite.add(happenings::resume_activates_the_campaign_if_the_wallet_has_money);
+    suite.add(happenings::a_rejected_key_is_told_once_until_it_works_again);
+    suite.add(happenings::an_own_key_and_the_houses_account_are_told_apart);
+    suite.add(happenings::happenings_are_taken_once_in_order_and_forgotten);
+    suite.add(happenings::what_nobody_told_in_time_is_taken_again_as_it_was);
+
+    suite.add(keys::a_workspace_keeps_its_settings);
+    suite.add(keys::a_key_is_kept_in_place_of_the_earlier_one);
+    suite.add(keys::every_change_of_a_workspace_or_key_is_counted);
+    suite.add(keys::workers_are_known_from_heartbeat_to_farewell);
+    suite.add(keys::a_configuration_is_stored_once_a_request);
+}
+
+type Trial = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+struct Promise {
+    name: &'static str,
+    keep: Box<dyn FnOnce(Lab) -> Trial>,
+}
+
+struct Suite {
+    promises: Vec<Promise>,
+}
+
+impl Suite {
+    fn add<F: Future<Output = ()> + Send + 'static>(&mut self, promise: impl FnOnce(Lab) -> F + 'static) {
+        let name = type_name_of_val(&promise);
+        self.promises.push(Promise { name, keep: Box::new(move |lab: Lab| -> Trial { Box::pin(promise(lab)) }) });
+    }
+}
+
+struct Trials {
     running: JoinSet<()>,
     names: HashMap<Id, &'static str>,
+    broken: Vec<&'static str>,
 }
 
-impl<O: Fn() -> Arc<dyn Store>> Suite<O> {
-    fn try_out<F: Future<Output = ()> + Send + 'static>(&mut self, promise: impl FnOnce(Lab) -> F) {
-        let name = type_name_of_val(&promise);
-        let lab = Lab::new((self.open)());
-        let trial = promise(lab.clone());
+impl Trials {
+    fn begin(&mut self, promise: Promise, store: Arc<dyn Store>) {
+        let lab = Lab::new(store);
+        let trial = (promise.keep)(lab.clone());
         let task = self.running.spawn(async move {
             trial.await;
             lab.assert_sound().await;
         });
-        self.names.insert(task.id(), name);
+        self.names.insert(task.id(), promise.name);
     }
 
-    async fn finish(mut self) {
-        let mut broken = Vec::new();
-        while let Some(ended) = self.running.join_next().await {
-            broken.extend(ended.err().map(|error| self.names[&error.id()]));
+    async fn end_one(&mut self) {
+        if let Some(Err(error)) = self.running.join_next().await {
+            self.broken.push(self.names[&error.id()]);
         }
-        assert!(broken.is_empty(), "broken promises: {broken:#?}");
     }
 }

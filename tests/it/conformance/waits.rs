@@ -81,7 +81,7 @@ pub(super) async fn a_cancelled_job_waits_for_nothing(lab: Lab) {
     let job = lab.job("list", 2).await;
     assert_eq!(lab.tell(job.begin(call(1, 1))).await, "granted");
     let second = lab.waits(job.begin(call(2, 1))).await;
-    lab.store.cancel_job(job.stored.key).await.unwrap();
+    assert!(lab.store.cancel_job(job.stored.key).await.unwrap());
     assert_eq!(lab.later(second).await, "cancelled");
 }
 

@@ -4,8 +4,8 @@ use crate::conformance::Lab;
 use crate::conformance::call;
 use crate::conformance::lab::acme;
 use crate::conformance::lab::booking;
-use crate::conformance::lab::short;
 use crate::conformance::lab::usd;
+use crate::conformance::told::short;
 use weir::domain::LeadId;
 use weir::ledger::LedgerError;
 

@@ -1,20 +1,18 @@
 //! Holds that wait for money: first come, first served, per wallet.
 
-use crate::domain::Usd;
 use crate::ledger::AccountId;
 use crate::ledger::Answer;
 use crate::ledger::Boundary;
+use crate::ledger::Charged;
 use crate::ledger::Committed;
 use crate::ledger::JobKey;
 use crate::ledger::LedgerError;
 use crate::ledger::Responder;
 use crate::ledger::pending;
 use crate::ledger::rules::Obstacle;
-use crate::store::sqlite::batch::Batch;
-use crate::store::sqlite::batch::Begun;
-use crate::store::sqlite::store_error;
-use rusqlite::Connection;
-use rusqlite::TransactionBehavior;
+use crate::store::batch::Batch;
+use crate::store::batch::Begun;
+use crate::store::rows::Rows;
 use std::collections::HashSet;
 use std::collections::VecDeque;
 
@@ -35,45 +33,28 @@ impl Waiting {
     }
 
     /// Tells the one who asked that it waits, and queues its hold. What had ended is committed.
-    pub(super) fn add(&mut self, mut boundary: Boundary, charged: Vec<Usd>, responder: Responder) {
+    pub(super) fn add(&mut self, mut boundary: Boundary, charged: Vec<Charged>, responder: Responder) {
         boundary.ended.clear();
         let (later, second) = pending();
         responder.answer(Ok(Committed { charged, answer: Answer::Wait(second) }));
         self.queue.push_back((boundary, later));
     }
 
-    /// Grants, in order, what can be granted now; refuses what never can be. Whoever must go on
-    /// waiting for a wallet keeps everybody behind on that wallet waiting; for a job's cap, on that job.
-    pub(super) fn serve(&mut self, connection: &mut Connection) {
+    /// Forgets those who have gone away; does anybody still wait?
+    pub(super) fn prune(&mut self) -> bool {
         self.queue.retain(|(_, responder)| !responder.is_abandoned());
-        if self.queue.is_empty() {
-            return;
-        }
-        match self.decide(connection) {
-            Ok(decided) => {
-                let queue = std::mem::take(&mut self.queue);
-                for ((boundary, responder), answer) in queue.into_iter().zip(decided) {
-                    match answer {
-                        Some(answer) => responder.answer(Ok(Committed { charged: Vec::new(), answer })),
-                        None => self.queue.push_back((boundary, responder)),
-                    }
-                }
-            }
-            // The guilty one hears of it; when the store itself fails, everybody goes on waiting.
-            Err((_, error)) if error.is_transient() => tracing::warn!("{error}; holds go on waiting"),
-            Err((place, error)) => {
-                if let Some((_, responder)) = self.queue.remove(place) {
-                    responder.answer(Err(error));
-                }
-            }
-        }
+        !self.queue.is_empty()
     }
 
-    /// Answers in order of the queue; `None` goes on waiting. An error comes with its place.
-    fn decide(&self, connection: &mut Connection) -> Result<Vec<Option<Answer>>, (usize, LedgerError)> {
-        let store_failed = |error: rusqlite::Error| (0, store_error(&error));
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(store_failed)?;
-        let mut batch = Batch::new(&transaction);
+    /// What those who wait ask for, in order.
+    pub(super) fn boundaries(&self) -> impl Iterator<Item = &Boundary> {
+        self.queue.iter().map(|(boundary, _)| boundary)
+    }
+
+    /// Decides in order of the queue what can be granted now, and refuses what never can be; `None` goes
+    /// on waiting. Whoever must go on waiting for a wallet keeps everybody behind on that wallet waiting;
+    /// for a job's cap, on that job. An error comes with its place.
+    pub(super) fn decide<R: Rows>(&self, batch: &mut Batch<R>) -> Result<Vec<Option<Answer>>, (usize, LedgerError)> {
         let mut poor_wallets: HashSet<AccountId> = HashSet::new();
         let mut capped_jobs: HashSet<JobKey> = HashSet::new();
         let mut decided = Vec::with_capacity(self.queue.len());
@@ -95,10 +76,26 @@ impl Waiting {
                 }
             });
         }
-        if decided.iter().any(Option::is_some) {
-            batch.flush().map_err(|error| (0, error))?;
-            transaction.commit().map_err(store_failed)?;
-        }
         Ok(decided)
+    }
+
+    /// Tells what was decided, and committed.
+    pub(super) fn answer(&mut self, decided: Vec<Option<Answer>>) {
+        let queue = std::mem::take(&mut self.queue);
+        for ((boundary, responder), answer) in queue.into_iter().zip(decided) {
+            match answer {
+                Some(answer) => responder.answer(Ok(Committed { charged: Vec::new(), answer })),
+                None => self.queue.push_back((boundary, responder)),
+            }
+        }
+    }
+
+    /// The guilty one hears of its error; when the store itself fails, everybody goes on waiting.
+    pub(super) fn fail(&mut self, place: usize, error: LedgerError) {
+        if error.is_transient() {
+            tracing::warn!("{error}; holds go on waiting");
+        } else if let Some((_, responder)) = self.queue.remove(place) {
+            responder.answer(Err(error));
+        }
     }
 }

@@ -1,21 +1,20 @@
 //! One transaction of the group commit: wallets, jobs and slices are read once, every boundary is
 //! decided in order by the pure rules, and what changed is written back once.
 
-use crate::clock;
 use crate::domain::AnswerSource;
 use crate::domain::Attempt;
 use crate::domain::AttemptEnd;
 use crate::domain::AttemptNo;
 use crate::domain::AttemptState;
 use crate::domain::Ending;
-use crate::domain::KeySource;
+use crate::domain::Outcome;
 use crate::domain::Usd;
 use crate::jobs::JobState;
 use crate::ledger::AccountId;
 use crate::ledger::Answer;
-use crate::ledger::Balance;
 use crate::ledger::Begin;
 use crate::ledger::Boundary;
+use crate::ledger::Charged;
 use crate::ledger::Committed;
 use crate::ledger::Ended;
 use crate::ledger::Epoch;
@@ -27,17 +26,11 @@ use crate::ledger::Then;
 use crate::ledger::rules::Decision;
 use crate::ledger::rules::LeadMoney;
 use crate::ledger::rules::Obstacle;
-use crate::ledger::rules::Settlement;
 use crate::ledger::rules::decide_hold;
-use crate::ledger::rules::settle;
-use crate::ledger::rules::settle_within;
-use crate::store::sqlite::attempts;
-use crate::store::sqlite::attempts::HoldState;
-use crate::store::sqlite::attempts::KnownState;
-use crate::store::sqlite::rows;
-use crate::store::sqlite::rows::JobRow;
-use crate::store::sqlite::rows::SliceRow;
-use rusqlite::Transaction;
+use crate::store::rows::AccountRow;
+use crate::store::rows::JobRow;
+use crate::store::rows::Rows;
+use crate::store::rows::SliceRow;
 use std::collections::HashMap;
 use std::collections::HashSet;
 use std::collections::hash_map::Entry;
@@ -46,7 +39,7 @@ use std::collections::hash_map::Entry;
 pub(super) enum Applied {
     Answered(Committed),
     /// What had ended is settled; the begin waits for money.
-    Waits(Vec<Usd>),
+    Waits(Vec<Charged>),
 }
 
 /// A begin that was decided.
@@ -56,36 +49,31 @@ pub(super) enum Begun {
 }
 
 /// A row that was read, and perhaps changed.
-struct Loaded<T> {
-    row: T,
-    changed: bool,
+pub(super) struct Loaded<T> {
+    pub(super) row: T,
+    pub(super) changed: bool,
 }
 
-pub(super) struct Batch<'a> {
-    transaction: &'a Transaction<'a>,
-    now_ms: i64,
-    accounts: HashMap<AccountId, Loaded<Balance>>,
+pub(super) struct Batch<R> {
+    pub(super) rows: R,
+    accounts: HashMap<AccountId, Loaded<AccountRow>>,
     jobs: HashMap<JobKey, Loaded<JobRow>>,
     slices: HashMap<(JobKey, SliceNo), Loaded<SliceRow>>,
     /// Wallets for which a hold of this batch began to wait: later ones wait behind it.
     poor: HashSet<AccountId>,
 }
 
-impl<'a> Batch<'a> {
-    pub(super) fn new(transaction: &'a Transaction<'a>) -> Self {
-        Self {
-            transaction,
-            now_ms: clock::wall_ms(),
-            accounts: HashMap::new(),
-            jobs: HashMap::new(),
-            slices: HashMap::new(),
-            poor: HashSet::new(),
-        }
+impl<R: Rows> Batch<R> {
+    pub(super) fn new(rows: R) -> Self {
+        Self { rows, accounts: HashMap::new(), jobs: HashMap::new(), slices: HashMap::new(), poor: HashSet::new() }
     }
 
     /// Applies a boundary; `queued` says that others already wait for its wallet.
     pub(super) fn apply(&mut self, boundary: &Boundary, queued: bool) -> Result<Applied, LedgerError> {
         if self.epoch(boundary.lead)? != boundary.lead.epoch {
+            for ended in &boundary.ended {
+                self.learn(boundary.lead, ended)?;
+            }
             return Ok(Applied::Answered(Committed { charged: Vec::new(), answer: Answer::Fenced }));
         }
         let mut charged = Vec::with_capacity(boundary.ended.len());
@@ -106,7 +94,7 @@ impl<'a> Batch<'a> {
                 }
             }
             Then::Submitted(n, handle) => {
-                attempts::set_handle(self.transaction, boundary.lead, *n, handle)?;
+                self.rows.set_handle(boundary.lead, *n, handle)?;
                 Answer::Done
             }
             Then::Finish(ending) => {
@@ -134,35 +122,35 @@ impl<'a> Batch<'a> {
         if self.job(boundary.lead.job)?.row.state == JobState::Cancelled {
             return Ok(Some(self.first_answer(boundary, begin)?.unwrap_or(Answer::Cancelled)));
         }
-        let Some(end) = attempts::find_reusable(self.transaction, begin)? else { return Ok(None) };
+        let Some(end) = self.rows.reusable(begin)? else { return Ok(None) };
         if self.record_unmade(boundary.lead, begin, &end)? {
             return Ok(Some(Answer::Cached(end)));
         }
         Ok(Some(self.first_answer(boundary, begin)?.unwrap_or(Answer::Cached(end))))
     }
 
-    fn first_answer_or(&self, boundary: &Boundary, begin: &Begin, new: Begun) -> Result<Begun, LedgerError> {
+    fn first_answer_or(&mut self, boundary: &Boundary, begin: &Begin, new: Begun) -> Result<Begun, LedgerError> {
         Ok(self.first_answer(boundary, begin)?.map_or(new, Begun::Answered))
     }
 
     /// What the same begin was answered before, if it was: asked again, it gets its first answer.
-    fn first_answer(&self, boundary: &Boundary, begin: &Begin) -> Result<Option<Answer>, LedgerError> {
-        let Some(known) = attempts::find_known(self.transaction, boundary.lead, begin.n)? else { return Ok(None) };
+    fn first_answer(&mut self, boundary: &Boundary, begin: &Begin) -> Result<Option<Answer>, LedgerError> {
+        let Some(known) = self.rows.known(boundary.lead, begin.n)? else { return Ok(None) };
         let same = known.step == begin.step
             && known.fingerprint == begin.fingerprint
-            && known.account.is_none_or(|account| account == boundary.account);
-        match known.state {
-            KnownState::Open if same => Ok(Some(Answer::Granted)),
-            KnownState::Unmade(end) if same && end.source == AnswerSource::Cached => Ok(Some(Answer::Cached(end))),
-            KnownState::Unmade(end) if same => Ok(Some(Answer::Refused(end.outcome))),
-            KnownState::Open | KnownState::Unmade(_) | KnownState::Made => {
+            && known.hold.as_ref().is_none_or(|hold| hold.account == boundary.account);
+        match (known.hold, known.end) {
+            (_, None) if same => Ok(Some(Answer::Granted)),
+            (None, Some(end)) if same && end.source == AnswerSource::Cached => Ok(Some(Answer::Cached(end))),
+            (None, Some(end)) if same => Ok(Some(Answer::Refused(end.outcome))),
+            (_, None) | (Some(_) | None, Some(_)) => {
                 Err(LedgerError::Conflict { what: format!("the id of attempt {}", begin.n) })
             }
         }
     }
 
     fn decide(&mut self, boundary: &Boundary, begin: &Begin, behind: Option<Obstacle>) -> Result<Begun, LedgerError> {
-        let wallet = self.account(boundary.account)?.row;
+        let wallet = self.account(boundary.account)?.row.money;
         let job = self.job(boundary.lead.job)?.row.money;
         // A lead's first attempt has spent nothing yet.
         let lead = if begin.n == AttemptNo::FIRST {
@@ -180,16 +168,22 @@ impl<'a> Batch<'a> {
             Decision::Refuse(outcome) => {
                 let recorded = self.record_unmade(boundary.lead, begin, &AttemptEnd::not_asked(outcome))?;
                 let refused = Begun::Answered(Answer::Refused(outcome));
-                if recorded { Ok(refused) } else { self.first_answer_or(boundary, begin, refused) }
+                if !recorded {
+                    return self.first_answer_or(boundary, begin, refused);
+                }
+                if outcome == Outcome::Unaffordable {
+                    self.ran_dry(boundary, begin.n)?;
+                }
+                Ok(refused)
             }
             Decision::Grant => {
                 let granted = Begun::Answered(Answer::Granted);
-                if !attempts::insert_begun(self.transaction, boundary.lead, boundary.account, begin, self.now_ms)? {
+                if !self.rows.insert_begun(boundary.lead, boundary.account, begin)? {
                     return self.first_answer_or(boundary, begin, granted);
                 }
                 if binds_money {
                     let account = self.account(boundary.account)?;
-                    account.row.held = add(account.row.held, begin.price)?;
+                    account.row.money.held = add(account.row.money.held, begin.price)?;
                     account.changed = true;
                     let job = self.job(boundary.lead.job)?;
                     job.row.money.held = add(job.row.money.held, begin.price)?;
@@ -202,7 +196,7 @@ impl<'a> Batch<'a> {
 
     /// Records an attempt whose call is not made: its answer is known, or its hold refused. `false` when
     /// the attempt is there already.
-    fn record_unmade(&self, lead: LeadKey, begin: &Begin, end: &AttemptEnd) -> Result<bool, LedgerError> {
+    fn record_unmade(&mut self, lead: LeadKey, begin: &Begin, end: &AttemptEnd) -> Result<bool, LedgerError> {
         let ended = Ended {
             attempt: Attempt {
                 n: begin.n,
@@ -217,95 +211,11 @@ impl<'a> Batch<'a> {
             held: None,
             config_version: begin.config_version.clone(),
         };
-        attempts::insert_ended(self.transaction, lead, &ended, end, self.now_ms)
-    }
-
-    /// Ends an attempt: settles or voids its hold, or records that nobody was asked. Done again, it
-    /// gives the first result.
-    fn end(&mut self, boundary: &Boundary, ended: &Ended) -> Result<Usd, LedgerError> {
-        let Some(end) = ended.attempt.end() else {
-            return Err(LedgerError::Conflict { what: format!("attempt {}, which has not ended,", ended.attempt.n) });
-        };
-        if ended.attempt.key_source == KeySource::Own && ended.owed.is_positive() {
-            return Err(LedgerError::Corrupt(format!(
-                "attempt {} owes money for the customer's own key",
-                ended.attempt.n
-            )));
-        }
-        let lead = boundary.lead;
-        let id = attempts::id_of(lead, ended.attempt.n)?;
-        // The usual case, in one statement: an open hold that covers what is owed.
-        let within = ended.held.and_then(|held| Some((held, settle_within(ended.owed, held)?)));
-        if let Some((held, settlement)) = within
-            && attempts::end_attempt(
-                self.transaction,
-                id,
-                end,
-                &settlement,
-                Some((boundary.account, held)),
-                self.now_ms,
-            )?
-        {
-            self.book(boundary.account, lead, id, &settlement)?;
-            return Ok(settlement.charged);
-        }
-        let Some(known) = attempts::find_hold(self.transaction, lead, ended.attempt.n)? else {
-            if ended.owed.is_positive() {
-                return Err(LedgerError::Corrupt(format!("attempt {} owes money without a hold", ended.attempt.n)));
-            }
-            attempts::insert_ended(self.transaction, lead, ended, end, self.now_ms)?;
-            return Ok(Usd::ZERO);
-        };
-        let Some(hold) = known else { return Ok(Usd::ZERO) };
-        let still_held = match hold.state {
-            HoldState::Settled | HoldState::Voided => return Ok(hold.charged),
-            HoldState::Open => hold.amount,
-            HoldState::Expired => Usd::ZERO,
-        };
-        let wallet = self.account(hold.account)?.row;
-        let job_money = self.job(lead.job)?.row.money;
-        let already_charged =
-            hold.state == HoldState::Expired && attempts::is_charged(self.transaction, lead, ended.fingerprint)?;
-        let settlement = if already_charged {
-            // A later attempt has been paid for the same step: this answer is the house's loss.
-            Settlement { charged: Usd::ZERO, released: Usd::ZERO, lost: ended.owed }
-        } else {
-            settle(ended.owed, still_held, wallet, job_money, self.lead_money(boundary)?)
-        };
-        self.book(hold.account, lead, id, &settlement)?;
-        attempts::end_attempt(self.transaction, id, end, &settlement, None, self.now_ms)?;
-        Ok(settlement.charged)
-    }
-
-    /// Moves the money of a settlement, in the wallet and under the job's cap.
-    fn book(
-        &mut self,
-        account_id: AccountId,
-        lead: LeadKey,
-        attempt: i64,
-        settlement: &Settlement,
-    ) -> Result<(), LedgerError> {
-        let Settlement { charged, released, lost: _ } = *settlement;
-        if !charged.is_positive() && !released.is_positive() {
-            return Ok(());
-        }
-        let account = self.account(account_id)?;
-        account.row.held = subtract(account.row.held, released)?;
-        account.row.balance = subtract(account.row.balance, charged)?;
-        account.changed = true;
-        let balance = account.row.balance;
-        let job = self.job(lead.job)?;
-        job.row.money.held = subtract(job.row.money.held, released)?;
-        job.row.money.spent = add(job.row.money.spent, charged)?;
-        job.changed = true;
-        if charged.is_positive() {
-            rows::insert_settle(self.transaction, account_id, attempt, charged, balance, self.now_ms)?;
-        }
-        Ok(())
+        self.rows.insert_unmade(lead, &ended, end)
     }
 
     fn finish(&mut self, lead: LeadKey, ending: &Ending) -> Result<(), LedgerError> {
-        if let Some(copies) = rows::finish_lead(self.transaction, lead, ending)? {
+        if let Some(copies) = self.rows.finish_lead(lead, ending)? {
             let job = self.job(lead.job)?;
             job.row.done = job.row.done.saturating_add(1).saturating_add(copies);
             job.changed = true;
@@ -316,37 +226,31 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Writes back what changed.
-    pub(super) fn flush(self) -> Result<(), LedgerError> {
+    /// Writes back what changed, and hands the rows back.
+    pub(super) fn flush(mut self) -> Result<R, LedgerError> {
         for (id, account) in self.accounts.iter().filter(|(_, account)| account.changed) {
-            rows::write_account(self.transaction, *id, account.row)?;
+            self.rows.write_account(*id, &account.row)?;
         }
         for (key, job) in self.jobs.iter().filter(|(_, job)| job.changed) {
-            rows::write_job(self.transaction, *key, &job.row, self.now_ms)?;
+            self.rows.write_job(*key, &job.row)?;
         }
         for ((job, slice), loaded) in self.slices.iter().filter(|(_, slice)| slice.changed) {
-            rows::write_slice(self.transaction, *job, *slice, &loaded.row)?;
+            self.rows.write_slice(*job, *slice, &loaded.row)?;
         }
-        Ok(())
+        Ok(self.rows)
     }
 
-    fn account(&mut self, id: AccountId) -> Result<&mut Loaded<Balance>, LedgerError> {
+    pub(super) fn account(&mut self, id: AccountId) -> Result<&mut Loaded<AccountRow>, LedgerError> {
         match self.accounts.entry(id) {
             Entry::Occupied(known) => Ok(known.into_mut()),
-            Entry::Vacant(new) => {
-                let row = rows::read_account(self.transaction, id)?;
-                Ok(new.insert(Loaded { row, changed: false }))
-            }
+            Entry::Vacant(new) => Ok(new.insert(Loaded { row: self.rows.account(id)?, changed: false })),
         }
     }
 
-    fn job(&mut self, key: JobKey) -> Result<&mut Loaded<JobRow>, LedgerError> {
+    pub(super) fn job(&mut self, key: JobKey) -> Result<&mut Loaded<JobRow>, LedgerError> {
         match self.jobs.entry(key) {
             Entry::Occupied(known) => Ok(known.into_mut()),
-            Entry::Vacant(new) => {
-                let row = rows::read_job(self.transaction, key)?;
-                Ok(new.insert(Loaded { row, changed: false }))
-            }
+            Entry::Vacant(new) => Ok(new.insert(Loaded { row: self.rows.job(key)?, changed: false })),
         }
     }
 
@@ -354,7 +258,7 @@ impl<'a> Batch<'a> {
         match self.slices.entry((lead.job, lead.slice)) {
             Entry::Occupied(known) => Ok(known.into_mut()),
             Entry::Vacant(new) => {
-                let row = rows::read_slice(self.transaction, lead.job, lead.slice)?;
+                let row = self.rows.slice(lead.job, lead.slice)?;
                 Ok(new.insert(Loaded { row, changed: false }))
             }
         }
@@ -365,20 +269,20 @@ impl<'a> Batch<'a> {
     }
 
     /// Without a cap nobody asks what the lead has spent.
-    fn lead_money(&self, boundary: &Boundary) -> Result<LeadMoney, LedgerError> {
+    pub(super) fn lead_money(&mut self, boundary: &Boundary) -> Result<LeadMoney, LedgerError> {
         let cap = boundary.lead_cap;
         let (spent, held) = match cap {
             None => (Usd::ZERO, Usd::ZERO),
-            Some(_) => rows::lead_spent_and_held(self.transaction, boundary.lead)?,
+            Some(_) => self.rows.lead_spent_and_held(boundary.lead)?,
         };
         Ok(LeadMoney { cap, spent, held })
     }
 }
 
-fn add(a: Usd, b: Usd) -> Result<Usd, LedgerError> {
+pub(super) fn add(a: Usd, b: Usd) -> Result<Usd, LedgerError> {
     a.checked_add(b).ok_or_else(|| LedgerError::Corrupt("an amount beyond 64 bits".to_owned()))
 }
 
-fn subtract(a: Usd, b: Usd) -> Result<Usd, LedgerError> {
+pub(super) fn subtract(a: Usd, b: Usd) -> Result<Usd, LedgerError> {
     a.checked_sub(b).ok_or_else(|| LedgerError::Corrupt("an amount beyond 64 bits".to_owned()))
 }

@@ -1,0 +1,238 @@
+//! Orders for jobs, and money: stop, resume, top up.
+
+use crate::crew::intake::Trouble;
+use crate::crew::intake::fate;
+use crate::crew::intake::settle;
+use crate::crew::sweep::announce_job;
+use crate::domain::Usd;
+use crate::jobs::StoredJob;
+use crate::ledger::Booking;
+use crate::ledger::LedgerError;
+use crate::messages;
+use crate::messages::Incoming;
+use crate::messages::JobAction;
+use crate::messages::JobControl;
+use crate::messages::TopUp;
+use crate::queue::DeadReason;
+use crate::queue::Queue;
+use crate::queue::rabbitmq::Consumer;
+use crate::queue::rabbitmq::Delivery;
+use crate::worker::Engine;
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+const QUEUE: &str = "weir.jobcontrol";
+
+/// Takes orders from `weir.jobcontrol`, one at a time.
+pub(super) struct Control {
+    engine: Arc<Engine>,
+    queue: Arc<dyn Queue>,
+    pulse: Arc<Notify>,
+}
+
+impl Control {
+    /// Announces slices in `queue`; `pulse` looks at once for jobs that a top-up resumes.
+    pub(super) fn new(engine: Arc<Engine>, queue: Arc<dyn Queue>, pulse: Arc<Notify>) -> Self {
+        Self { engine, queue, pulse }
+    }
+
+    /// Until a stop.
+    pub(super) async fn run(self, mut consumer: Consumer) {
+        let stop = self.engine.tasks.token();
+        while let Some(Some(delivery)) = stop.run_until_cancelled(consumer.next()).await {
+            let taken = match open(&delivery) {
+                Ok(message) => self.take(message).await,
+                Err(trouble) => Err(trouble),
+            };
+            let fate = fate(taken, delivery.tries);
+            settle(delivery, fate).await;
+        }
+    }
+
+    async fn take(&self, message: Incoming) -> Result<(), Trouble> {
+        match message {
+            Incoming::JobControl(control) => self.steer(control).await,
+            Incoming::TopUp(top_up) => self.top_up(top_up).await,
+            Incoming::CampaignActivate(_) => {
+                let later = "campaigns come with a later version".to_owned();
+                Err(Trouble::Refused(DeadReason::UnknownType, later))
+            }
+            Incoming::Enrich(_)
+            | Incoming::Copy(_)
+            | Incoming::ConfigReload(_)
+            | Incoming::Presence(_)
+            | Incoming::KeysChanged(_)
+            | Incoming::WorkerStopped(_) => Err(Trouble::misplaced(QUEUE)),
+        }
+    }
+
+    async fn steer(&self, control: JobControl) -> Result<(), Trouble> {
+        let JobControl { job_id, action, max_spend } = control;
+        let job = self.engine.store.find_job(&job_id).await?;
+        let job = job.ok_or_else(|| Trouble::invalid("job_id names no job"))?;
+        match action {
+            JobAction::Cancel => self.cancel(&job).await,
+            JobAction::Resume => self.resume(&job, max_spend).await,
+        }
+    }
+
+    /// Its slices are still worked: every lead needs its ending.
+    async fn cancel(&self, job: &StoredJob) -> Result<(), Trouble> {
+        let cancelled = self.engine.store.cancel_job(job.key).await?;
+        self.engine.works.cancel(job.key);
+        if cancelled {
+            tracing::info!(job.id = %job.id, "the job is cancelled");
+        } else {
+            tracing::info!(job.id = %job.id, "the job had come to its end before it was to be cancelled");
+        }
+        self.announce(job).await
+    }
+
+    async fn resume(&self, job: &StoredJob, max_spend: Option<Usd>) -> Result<(), Trouble> {
+        if let Some(cap) = max_spend
+            && !self.engine.store.raise_cap(job.key, cap).await?
+        {
+            return Err(Trouble::invalid(match job.max_spend {
+                Some(_) => "max_spend may only rise: the job's own is higher",
+                None => "max_spend may only rise: the job has none, and so no limit to raise",
+            }));
+        }
+        let leads = self.engine.store.resume_job(job.key).await?;
+        self.engine.works.forget(job.key);
+        tracing::info!(job.id = %job.id, leads, "the job is resumed");
+        self.announce(job).await
+    }
+
+    async fn announce(&self, job: &StoredJob) -> Result<(), Trouble> {
+        let slices = self.engine.settings.slices_per_job;
+        Ok(announce_job(&*self.engine.store, &*self.queue, job.key, slices).await?)
+    }
+
+    async fn top_up(&self, top_up: TopUp) -> Result<(), Trouble> {
+        let TopUp { workspace_id: workspace, amount, reference, declined } = top_up;
+        if declined {
+            tracing::info!(workspace.id = %workspace, "a top-up was declined: nothing is booked");
+            return Ok(());
+        }
+        let booking = Booking { workspace: workspace.clone(), amount, reference, note: None };
+        let booked = self.engine.store.top_up(booking).await.map_err(|error| match error {
+            LedgerError::Conflict { .. } => {
+                let problem = "ref was used before in this wallet, for another amount or kind of booking";
+                Trouble::Refused(DeadReason::Conflict, problem.to_owned())
+            }
+            LedgerError::Insufficient { .. } | LedgerError::Unavailable(_) | LedgerError::Corrupt(_) => error.into(),
+        })?;
+        tracing::info!(workspace.id = %workspace, booked, "a top-up came in");
+        self.pulse.notify_one();
+        Ok(())
+    }
+}
+
+fn open(delivery: &Delivery) -> Result<Incoming, Trouble> {
+    Ok(messages::read(delivery.kind.as_deref(), &delivery.routing_key, &delivery.body)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crew::intake::tests::engine;
+    use crate::domain::Fingerprint;
+    use crate::domain::JobId;
+    use crate::domain::Run;
+    use crate::domain::WaterfallName;
+    use crate::domain::WorkspaceId;
+    use crate::jobs::JobState;
+    use crate::jobs::NewJob;
+    use crate::queue::Fate;
+    use crate::queue::MemoryQueue;
+    use expect_test::expect;
+    use serde_json::Value;
+    use serde_json::json;
+    use tempfile::TempDir;
+
+    async fn control(max_spend: Option<Usd>) -> (Control, TempDir) {
+        let (engine, folder) = engine();
+        let new = NewJob {
+            id: JobId::new("job_1"),
+            workspace: WorkspaceId::new("acme"),
+            waterfall: WaterfallName::new("work_email"),
+            content: Fingerprint::of("job", []),
+            slice_size: 2,
+            campaign: None,
+            max_spend,
+            auto_resume: false,
+            reply: None,
+        };
+        engine.store.create_job(new).await.unwrap();
+        (Control::new(engine, Arc::new(MemoryQueue::default()), Arc::default()), folder)
+    }
+
+    async fn take(control: &Control, message: Value) -> Fate {
+        let message = messages::read(None, "control", message.to_string().as_bytes()).unwrap();
+        fate(control.take(message).await, 0)
+    }
+
+    async fn job(control: &Control) -> StoredJob {
+        control.engine.store.find_job(&JobId::new("job_1")).await.unwrap().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_job_stays_cancelled_when_it_is_cancelled_again() {
+        let (control, _folder) = control(None).await;
+        for _ in 0..2 {
+            let cancel = json!({"job_id": "job_1", "action": "cancel", "max_spend": null});
+            assert_eq!(take(&control, cancel).await, Fate::Ack);
+            assert_eq!(job(&control).await.state, JobState::Cancelled);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_cap_rises_and_never_falls() {
+        let (control, _folder) = control(Some(Usd::from_nanos(5_000_000_000))).await;
+        let resume = |cap: &str| json!({"job_id": "job_1", "action": "resume", "max_spend": cap});
+        assert_eq!(take(&control, resume("7.50")).await, Fate::Ack);
+        let refused = take(&control, resume("7.49")).await;
+        let told = "max_spend may only rise: the job's own is higher".to_owned();
+        assert_eq!(refused, Fate::Dead(DeadReason::Invalid, told));
+        let job = job(&control).await;
+        assert_eq!((job.max_spend, job.run), (Some(Usd::from_nanos(7_500_000_000)), Run::FIRST));
+    }
+
+    #[tokio::test]
+    async fn a_top_up_is_booked_once_and_wakes_the_pulse() {
+        let (control, _folder) = control(None).await;
+        let top_up = |amount: &str| json!({"workspace_id": "acme", "amount": amount, "ref": "in_1"});
+        for _ in 0..2 {
+            assert_eq!(take(&control, top_up("25.00")).await, Fate::Ack);
+            control.pulse.notified().await;
+        }
+        let declined = json!({"workspace_id": "acme", "amount": "5.00", "ref": "in_2", "declined": true});
+        assert_eq!(take(&control, declined).await, Fate::Ack);
+        assert!(matches!(take(&control, top_up("25.01")).await, Fate::Dead(DeadReason::Conflict, _)));
+        let wallet = control.engine.store.balance(&WorkspaceId::new("acme")).await.unwrap().unwrap();
+        assert_eq!(wallet.balance, Usd::from_nanos(25_000_000_000));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_done_says_why() {
+        let (control, _folder) = control(None).await;
+        let mut told = String::new();
+        for message in [
+            json!({"job_id": "job_2", "action": "cancel"}),
+            json!({"job_id": "job_1", "action": "resume", "max_spend": "1"}),
+            json!({"workspace_id": "acme", "campaign_id": "cmp_1"}),
+            json!({"request_id": "r1", "from": "files"}),
+        ] {
+            let kind = message.get("request_id").map(|_| "weir.config_reload.v1");
+            let message = messages::read(kind, "control", message.to_string().as_bytes()).unwrap();
+            told += &format!("{:?}\n", fate(control.take(message).await, 0));
+        }
+        expect![[r#"
+            Dead(Invalid, "job_id names no job")
+            Dead(Invalid, "max_spend may only rise: the job has none, and so no limit to raise")
+            Dead(UnknownType, "campaigns come with a later version")
+            Dead(UnknownType, "a message of this type does not belong on weir.jobcontrol")
+        "#]]
+        .assert_eq(&told);
+    }
+}

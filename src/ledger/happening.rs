@@ -1,0 +1,89 @@
+//! What a commit caused that somebody outside should hear of. Written in that commit, told later by any
+//! worker: a crash loses none.
+
+use crate::domain::KeySource;
+use crate::domain::ProviderName;
+use crate::domain::Run;
+use crate::domain::Usd;
+use crate::domain::WorkspaceId;
+use crate::ledger::JobKey;
+
+/// Something that happened, once per crossing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Happening {
+    /// A settlement took the balance below the threshold.
+    WalletLow {
+        /// Whose wallet.
+        workspace: WorkspaceId,
+        /// What is left in it.
+        balance: Usd,
+        /// What it fell below.
+        threshold: Usd,
+    },
+    /// The first step since the last top-up that the balance could not pay.
+    WalletEmpty {
+        /// Whose wallet.
+        workspace: WorkspaceId,
+        /// What is left in it: less than the step.
+        balance: Usd,
+        /// Below what a balance is called low.
+        threshold: Usd,
+    },
+    /// A campaign was stopped, because the wallet ran dry.
+    CampaignDeactivated {
+        /// Whose.
+        workspace: WorkspaceId,
+        /// Which.
+        campaign: String,
+    },
+    /// A key does not work any more, or an own key's account is empty.
+    KeyRejected {
+        /// Whose key; `None` for the house's.
+        workspace: Option<WorkspaceId>,
+        /// At which provider.
+        provider: ProviderName,
+        /// Own or house.
+        key_source: KeySource,
+    },
+    /// The house's account at a provider is empty.
+    ProviderOutOfCredits {
+        /// At which provider.
+        provider: ProviderName,
+    },
+    /// Every lead of a job has ended, and its result is out.
+    JobCompleted {
+        /// Whose.
+        workspace: WorkspaceId,
+        /// Which.
+        job: JobKey,
+        /// Again after each resume.
+        run: Run,
+    },
+}
+
+impl Happening {
+    /// The AMQP type of its message.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::WalletLow { .. } => "weir.wallet_low.v1",
+            Self::WalletEmpty { .. } => "weir.wallet_empty.v1",
+            Self::CampaignDeactivated { .. } => "weir.campaign_deactivated.v1",
+            Self::KeyRejected { .. } => "weir.key_rejected.v1",
+            Self::ProviderOutOfCredits { .. } => "weir.provider_out_of_credits.v1",
+            Self::JobCompleted { .. } => "weir.job_completed.v1",
+        }
+    }
+}
+
+/// A happening that waits to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredHappening {
+    /// Counts them, in the order of their commits.
+    pub seq: i64,
+    /// Unique, and the same whenever it is told again.
+    pub key: String,
+    /// When, wall-clock milliseconds.
+    pub at_ms: i64,
+    /// What.
+    pub what: Happening,
+}

@@ -1,0 +1,112 @@
+//! The audit: every sum recomputed from its parts, every difference said in words.
+
+use crate::domain::Usd;
+use crate::domain::WorkspaceId;
+use crate::ledger::Audit;
+use crate::ledger::LedgerError;
+use crate::store::postgres::attempts::column;
+use crate::store::postgres::attempts::usd;
+use crate::store::postgres::error::store_error;
+use crate::store::postgres::ledger::all;
+use crate::store::postgres::ledger::count_all;
+use deadpool_postgres::Object;
+use tokio_postgres::IsolationLevel;
+
+const ACCOUNTS: &str = "SELECT count(*) FROM accounts a WHERE ($1::text IS NULL OR a.workspace = $1)";
+const ENTRIES: &str = "SELECT count(*) FROM entries e JOIN accounts a ON a.id = e.account \
+     WHERE ($1::text IS NULL OR a.workspace = $1)";
+const OPEN_HOLDS: &str = "SELECT count(*) FROM attempts t JOIN accounts a ON a.id = t.account \
+     WHERE t.hold = 'open' AND ($1::text IS NULL OR a.workspace = $1)";
+
+/// Each query lists what breaks one rule: the thing, what is recorded, what its parts come to.
+/// `$1` is the workspace, or NULL for all.
+const RULES: &[(&str, &str)] = &[
+    (
+        "the balance of wallet",
+        "SELECT a.workspace, a.balance, coalesce(e.parts, 0)::int8 FROM accounts a \
+         LEFT JOIN (SELECT account, sum(amount) AS parts FROM entries GROUP BY account) e ON e.account = a.id \
+         WHERE ($1::text IS NULL OR a.workspace = $1) AND a.balance <> coalesce(e.parts, 0)",
+    ),
+    (
+        "the held amount of wallet",
+        "SELECT a.workspace, a.held, coalesce(t.parts, 0)::int8 FROM accounts a \
+         LEFT JOIN (SELECT account, sum(amount) AS parts FROM attempts WHERE hold = 'open' GROUP BY account) t \
+           ON t.account = a.id \
+         WHERE ($1::text IS NULL OR a.workspace = $1) AND a.held <> coalesce(t.parts, 0)",
+    ),
+    (
+        "what job has spent",
+        "SELECT j.job_id, j.spent, coalesce(t.parts, 0)::int8 FROM jobs j \
+         LEFT JOIN (SELECT id >> 36 AS job, sum(charged) AS parts FROM attempts GROUP BY 1) t ON t.job = j.id \
+         WHERE ($1::text IS NULL OR j.workspace = $1) AND j.spent <> coalesce(t.parts, 0)",
+    ),
+    (
+        "what job holds",
+        "SELECT j.job_id, j.held, coalesce(t.parts, 0)::int8 FROM jobs j \
+         LEFT JOIN (SELECT id >> 36 AS job, sum(amount) AS parts FROM attempts WHERE hold = 'open' GROUP BY 1) t \
+           ON t.job = j.id \
+         WHERE ($1::text IS NULL OR j.workspace = $1) AND j.held <> coalesce(t.parts, 0)",
+    ),
+    (
+        "the settlements of job, against what its attempts were charged,",
+        "SELECT j.job_id, coalesce(e.booked, 0)::int8, coalesce(t.parts, 0)::int8 FROM jobs j \
+         LEFT JOIN (SELECT attempt >> 36 AS job, -sum(amount) AS booked FROM entries WHERE kind = 'settle' \
+           GROUP BY 1) e ON e.job = j.id \
+         LEFT JOIN (SELECT id >> 36 AS job, sum(charged) AS parts FROM attempts GROUP BY 1) t ON t.job = j.id \
+         WHERE ($1::text IS NULL OR j.workspace = $1) AND coalesce(e.booked, 0) <> coalesce(t.parts, 0)",
+    ),
+    (
+        "a settlement that is not what its attempt was charged, of job",
+        "SELECT j.job_id, -e.amount, coalesce(t.charged, 0) FROM entries e JOIN jobs j ON j.id = e.attempt >> 36 \
+         LEFT JOIN attempts t ON t.id = e.attempt \
+         WHERE e.kind = 'settle' AND ($1::text IS NULL OR j.workspace = $1) AND -e.amount <> coalesce(t.charged, 0) \
+         LIMIT 100",
+    ),
+    (
+        "a step charged more than once, of job",
+        "SELECT j.job_id, sum(t.charged)::int8, max(t.charged) FROM attempts t JOIN jobs j ON j.id = t.id >> 36 \
+         WHERE t.charged > 0 AND ($1::text IS NULL OR j.workspace = $1) \
+         GROUP BY j.job_id, t.id >> 12, t.fingerprint HAVING count(*) > 1",
+    ),
+    (
+        "an attempt whose hold is open and its answer known, or the reverse, of job",
+        "SELECT j.job_id, sum(t.amount)::int8, 0::int8 FROM attempts t JOIN jobs j ON j.id = t.id >> 36 \
+         WHERE ($1::text IS NULL OR j.workspace = $1) \
+           AND (t.hold IS NOT DISTINCT FROM 'open') <> (t.outcome IS NULL) GROUP BY j.job_id",
+    ),
+];
+
+/// A running balance must follow from the one before it, entry by entry.
+const RUNNING: &str = "SELECT workspace, seq, balance, expected::int8 FROM ( \
+     SELECT a.workspace AS workspace, e.seq AS seq, e.balance AS balance, \
+       sum(e.amount) OVER (PARTITION BY e.account ORDER BY e.seq) AS expected \
+     FROM entries e JOIN accounts a ON a.id = e.account WHERE ($1::text IS NULL OR a.workspace = $1)) r \
+   WHERE balance <> expected OR balance < 0 LIMIT 100";
+
+/// Looks at one moment: commits that come meanwhile are not seen half.
+pub(super) async fn audit(client: &mut Object, workspace: Option<&WorkspaceId>) -> Result<Audit, LedgerError> {
+    let one_moment = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
+    let transaction = one_moment.start().await.map_err(|error| store_error(&error))?;
+    let workspace = workspace.map(WorkspaceId::as_str);
+    let mut audit = Audit {
+        accounts: count_all(&transaction, ACCOUNTS, &[&workspace]).await?,
+        entries: count_all(&transaction, ENTRIES, &[&workspace]).await?,
+        open_holds: count_all(&transaction, OPEN_HOLDS, &[&workspace]).await?,
+        problems: Vec::new(),
+    };
+    for (what, sql) in RULES {
+        for row in all(&transaction, sql, &[&workspace]).await? {
+            let (name, recorded, parts): (&str, Usd, Usd) = (column(&row, 0)?, usd(&row, 1)?, usd(&row, 2)?);
+            audit.problems.push(format!("{what} {name}: recorded {recorded}, recomputed {parts}"));
+        }
+    }
+    for row in all(&transaction, RUNNING, &[&workspace]).await? {
+        let (name, seq): (&str, i64) = (column(&row, 0)?, column(&row, 1)?);
+        let (recorded, expected) = (usd(&row, 2)?, usd(&row, 3)?);
+        audit.problems.push(format!(
+            "the balance after entry {seq} of wallet {name}: recorded {recorded}, recomputed {expected}"
+        ));
+    }
+    transaction.commit().await.map_err(|error| store_error(&error))?;
+    Ok(audit)
+}

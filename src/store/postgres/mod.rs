@@ -1,0 +1,24 @@
+//! The shared store: PostgreSQL, read committed. Any number of workers use one database.
+//!
+//! The ledger's task owns a connection and commits in groups, in two pipelined round trips; everything
+//! else takes a connection of the pool for one transaction. Times are the database's own.
+
+mod attempts;
+mod audit;
+mod commit;
+mod committer;
+mod connect;
+mod error;
+mod happenings;
+mod job_rows;
+mod jobs;
+mod ledger;
+mod migrate;
+mod prefetched;
+mod roster;
+mod slices;
+mod trails;
+mod workspaces;
+mod writes;
+
+pub use connect::PostgresStore;

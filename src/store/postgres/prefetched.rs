@@ -1,0 +1,453 @@
+//! The rows of one transaction of the group commit, in memory: what its first round trip has read, and what was
+//! decided since, which is seen at once and written by the second.
+
+use crate::domain::AttemptEnd;
+use crate::domain::AttemptNo;
+use crate::domain::Ending;
+use crate::domain::Fingerprint;
+use crate::domain::Usd;
+use crate::domain::WorkspaceId;
+use crate::ledger::AccountId;
+use crate::ledger::Begin;
+use crate::ledger::Boundary;
+use crate::ledger::Ended;
+use crate::ledger::Happening;
+use crate::ledger::JobKey;
+use crate::ledger::LeadKey;
+use crate::ledger::LeadNo;
+use crate::ledger::LedgerError;
+use crate::ledger::SliceNo;
+use crate::ledger::rules::Settlement;
+use crate::store::batch::add;
+use crate::store::postgres::attempts::Stored;
+use crate::store::postgres::attempts::taken;
+use crate::store::postgres::attempts::write_learned;
+use crate::store::postgres::ledger::missing;
+use crate::store::rows::AccountRow;
+use crate::store::rows::JobRow;
+use crate::store::rows::Known;
+use crate::store::rows::Rows;
+use crate::store::rows::SliceRow;
+use crate::store::rows::id_of;
+use crate::store::rows::ids_of_lead;
+use crate::store::rows::is_reusable;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::collections::HashMap;
+use std::collections::HashSet;
+
+/// What an attempt has cost, for the sums of its lead.
+pub(super) struct Paid {
+    pub(super) id: i64,
+    pub(super) asked: Fingerprint,
+    pub(super) amount: Usd,
+    pub(super) charged: Usd,
+    pub(super) is_open: bool,
+}
+
+/// The newest answer to a question, as another lead takes it.
+pub(super) struct Reusable {
+    pub(super) ended_ms: i64,
+    pub(super) end: AttemptEnd,
+}
+
+/// A lead that is about to end.
+pub(super) struct Undecided {
+    pub(super) copies: u64,
+    pub(super) ended: bool,
+}
+
+/// A begun attempt with its open hold.
+pub(super) struct Begun {
+    pub(super) id: i64,
+    pub(super) account: AccountId,
+    pub(super) begin: Begin,
+}
+
+/// An attempt that ended without a hold.
+pub(super) struct Unmade {
+    pub(super) id: i64,
+    pub(super) ended: Ended,
+    pub(super) end: AttemptEnd,
+}
+
+/// An attempt that ended with its hold.
+pub(super) struct Settled {
+    pub(super) id: i64,
+    pub(super) end: AttemptEnd,
+    pub(super) settlement: Settlement,
+}
+
+/// What a settlement took from a wallet.
+pub(super) struct Taken {
+    pub(super) account: AccountId,
+    pub(super) attempt: i64,
+    pub(super) charged: Usd,
+    pub(super) balance: Usd,
+}
+
+/// What was decided and is not sent yet. No row stands twice in one of these.
+#[derive(Default)]
+pub(super) struct Writes {
+    pub(super) accounts: Vec<(AccountId, AccountRow)>,
+    pub(super) jobs: Vec<(JobKey, JobRow)>,
+    pub(super) slices: Vec<(JobKey, SliceNo, SliceRow)>,
+    pub(super) begun: Vec<Begun>,
+    pub(super) unmade: Vec<Unmade>,
+    pub(super) handles: BTreeMap<i64, String>,
+    pub(super) learned: BTreeMap<i64, String>,
+    pub(super) ended: Vec<Settled>,
+    pub(super) lost: BTreeMap<i64, Usd>,
+    pub(super) entries: Vec<Taken>,
+    pub(super) leads: Vec<(LeadKey, Ending)>,
+    /// Workspaces whose campaigns stop, and the key of this time.
+    pub(super) dry: Vec<(WorkspaceId, String)>,
+    pub(super) happenings: Vec<(String, Happening)>,
+}
+
+/// What the transaction has read, and what it writes.
+#[derive(Default)]
+pub(super) struct Prefetched {
+    /// The database's own clock.
+    pub(super) now_ms: i64,
+    pub(super) accounts: HashMap<AccountId, AccountRow>,
+    pub(super) jobs: HashMap<JobKey, JobRow>,
+    pub(super) slices: HashMap<(JobKey, SliceNo), SliceRow>,
+    pub(super) attempts: HashMap<i64, Stored>,
+    /// All attempts of some leads, by the first id that the lead's can have.
+    pub(super) trails: BTreeMap<i64, Vec<Paid>>,
+    /// By question; `None` where there is no answer.
+    pub(super) answers: HashMap<Fingerprint, Option<Reusable>>,
+    pub(super) leads: HashMap<(JobKey, LeadNo), Undecided>,
+    pub(super) failing: HashSet<String>,
+    pub(super) writes: Writes,
+    /// Did a settlement give money back? Then others may be granted theirs.
+    pub(super) freed: bool,
+}
+
+impl Prefetched {
+    /// The leads, by first and last id, whose other attempts decide what an ended one may cost: its hold has
+    /// expired, or more is owed than it holds.
+    pub(super) fn unclear(&self, boundaries: &[&Boundary]) -> Result<BTreeSet<(i64, i64)>, LedgerError> {
+        let mut unclear = BTreeSet::new();
+        for boundary in boundaries {
+            for ended in &boundary.ended {
+                let Some(stored) = self.attempts.get(&id_of(boundary.lead, ended.attempt.n)?) else { continue };
+                if stored.needs_trail(boundary.account, ended)? {
+                    unclear.insert(ids_of_lead(boundary.lead.job, boundary.lead.lead)?);
+                }
+            }
+        }
+        unclear.retain(|(first, _)| !self.trails.contains_key(first));
+        Ok(unclear)
+    }
+
+    fn trail(&self, lead: LeadKey) -> Result<&[Paid], LedgerError> {
+        let (first, _) = ids_of_lead(lead.job, lead.lead)?;
+        // A batch that fails so is split; alone, a boundary has all that it needs.
+        self.trails.get(&first).map(Vec::as_slice).ok_or_else(|| missing("the trail of a lead of this batch"))
+    }
+
+    /// Adds an attempt, as the transaction sees it from now on.
+    fn insert(&mut self, lead: LeadKey, id: i64, stored: Stored, paid: Paid) -> Result<(), LedgerError> {
+        self.attempts.insert(id, stored);
+        if let Some(trail) = self.trails.get_mut(&ids_of_lead(lead.job, lead.lead)?.0) {
+            trail.push(paid);
+        }
+        Ok(())
+    }
+}
+
+impl Rows for Prefetched {
+    fn account(&mut self, id: AccountId) -> Result<AccountRow, LedgerError> {
+        self.accounts.get(&id).cloned().ok_or_else(|| missing("a wallet"))
+    }
+
+    fn job(&mut self, key: JobKey) -> Result<JobRow, LedgerError> {
+        self.jobs.get(&key).cloned().ok_or_else(|| missing("a job"))
+    }
+
+    fn slice(&mut self, job: JobKey, slice: SliceNo) -> Result<SliceRow, LedgerError> {
+        self.slices.get(&(job, slice)).cloned().ok_or_else(|| missing("a slice"))
+    }
+
+    fn write_account(&mut self, id: AccountId, row: &AccountRow) -> Result<(), LedgerError> {
+        self.writes.accounts.push((id, row.clone()));
+        Ok(())
+    }
+
+    fn write_job(&mut self, key: JobKey, row: &JobRow) -> Result<(), LedgerError> {
+        self.writes.jobs.push((key, row.clone()));
+        Ok(())
+    }
+
+    fn write_slice(&mut self, job: JobKey, slice: SliceNo, row: &SliceRow) -> Result<(), LedgerError> {
+        self.writes.slices.push((job, slice, row.clone()));
+        Ok(())
+    }
+
+    fn known(&mut self, lead: LeadKey, n: AttemptNo) -> Result<Option<Known>, LedgerError> {
+        self.attempts.get(&id_of(lead, n)?).map(Stored::known).transpose()
+    }
+
+    fn lead_spent_and_held(&mut self, lead: LeadKey) -> Result<(Usd, Usd), LedgerError> {
+        let (mut spent, mut held) = (Usd::ZERO, Usd::ZERO);
+        for paid in self.trail(lead)? {
+            spent = add(spent, paid.charged)?;
+            if paid.is_open {
+                held = add(held, paid.amount)?;
+            }
+        }
+        Ok((spent, held))
+    }
+
+    fn is_charged(&mut self, lead: LeadKey, asked: Fingerprint) -> Result<bool, LedgerError> {
+        Ok(self.trail(lead)?.iter().any(|paid| paid.asked == asked && paid.charged.is_positive()))
+    }
+
+    fn reusable(&mut self, begin: &Begin) -> Result<Option<AttemptEnd>, LedgerError> {
+        let Some(since_ms) = begin.cached_since_ms else { return Ok(None) };
+        let newest = self.answers.get(&begin.fingerprint).and_then(Option::as_ref);
+        Ok(newest.filter(|answer| answer.ended_ms >= since_ms).map(|answer| answer.end.clone()))
+    }
+
+    fn insert_begun(&mut self, lead: LeadKey, account: AccountId, begin: &Begin) -> Result<bool, LedgerError> {
+        let id = id_of(lead, begin.n)?;
+        if self.attempts.contains_key(&id) {
+            return Ok(false);
+        }
+        let amount = begin.price;
+        let stored = Stored::begun(account, begin);
+        let paid = Paid { id, asked: begin.fingerprint, amount, charged: Usd::ZERO, is_open: true };
+        self.insert(lead, id, stored, paid)?;
+        self.writes.begun.push(Begun { id, account, begin: begin.clone() });
+        Ok(true)
+    }
+
+    fn insert_unmade(&mut self, lead: LeadKey, ended: &Ended, end: &AttemptEnd) -> Result<bool, LedgerError> {
+        let id = id_of(lead, ended.attempt.n)?;
+        if self.attempts.contains_key(&id) {
+            return Ok(false);
+        }
+        let stored = Stored::unmade(ended, end);
+        let nothing = Usd::ZERO;
+        let paid = Paid { id, asked: ended.fingerprint, amount: nothing, charged: nothing, is_open: false };
+        self.insert(lead, id, stored, paid)?;
+        self.writes.unmade.push(Unmade { id, ended: ended.clone(), end: end.clone() });
+        Ok(true)
+    }
+
+    fn end_attempt(
+        &mut self,
+        id: i64,
+        end: &AttemptEnd,
+        settlement: &Settlement,
+        only_open: Option<(AccountId, Usd)>,
+    ) -> Result<bool, LedgerError> {
+        let Some(stored) = self.attempts.get_mut(&id) else { return Ok(false) };
+        if let Some((account, amount)) = only_open
+            && !stored.is_open(account, amount)?
+        {
+            return Ok(false);
+        }
+        stored.end_with(end, settlement);
+        if is_reusable(end)
+            && !self.answers.is_empty()
+            && let Some(answer) = self.answers.get_mut(&stored.fingerprint()?)
+        {
+            *answer = Some(Reusable { ended_ms: self.now_ms, end: taken(end) });
+        }
+        let trail = self.trails.range_mut(..=id).next_back();
+        if let Some(paid) = trail.and_then(|(_, trail)| trail.iter_mut().find(|paid| paid.id == id)) {
+            paid.charged = settlement.charged;
+            paid.is_open = false;
+        }
+        self.freed |= settlement.released.is_positive();
+        self.writes.ended.push(Settled { id, end: end.clone(), settlement: *settlement });
+        Ok(true)
+    }
+
+    fn keep_learned(&mut self, id: i64, end: &AttemptEnd, owed: Usd) -> Result<(), LedgerError> {
+        let stored = self.attempts.get_mut(&id).ok_or_else(|| missing("an attempt"))?;
+        stored.keep_learned(end, owed);
+        self.writes.learned.insert(id, write_learned(end, owed)?);
+        Ok(())
+    }
+
+    fn add_lost(&mut self, id: i64, lost: Usd) -> Result<(), LedgerError> {
+        let total = self.writes.lost.entry(id).or_insert(Usd::ZERO);
+        *total = add(*total, lost)?;
+        Ok(())
+    }
+
+    fn set_handle(&mut self, lead: LeadKey, n: AttemptNo, handle: &str) -> Result<(), LedgerError> {
+        let id = id_of(lead, n)?;
+        if let Some(stored) = self.attempts.get(&id)
+            && stored.is_awaited()?
+        {
+            self.writes.handles.insert(id, handle.to_owned());
+        }
+        Ok(())
+    }
+
+    fn insert_settle(
+        &mut self,
+        account: AccountId,
+        attempt: i64,
+        charged: Usd,
+        balance: Usd,
+    ) -> Result<(), LedgerError> {
+        self.writes.entries.push(Taken { account, attempt, charged, balance });
+        Ok(())
+    }
+
+    fn finish_lead(&mut self, lead: LeadKey, ending: &Ending) -> Result<Option<u64>, LedgerError> {
+        let undecided = self.leads.get_mut(&(lead.job, lead.lead)).ok_or_else(|| missing("a lead"))?;
+        if undecided.ended {
+            return Ok(None);
+        }
+        undecided.ended = true;
+        self.writes.leads.push((lead, ending.clone()));
+        Ok(Some(undecided.copies))
+    }
+
+    fn key_fails(&mut self, key: &str) -> Result<bool, LedgerError> {
+        Ok(self.failing.insert(key.to_owned()))
+    }
+
+    fn deactivate_campaigns(&mut self, workspace: &WorkspaceId, key: &str) -> Result<(), LedgerError> {
+        self.writes.dry.push((workspace.clone(), key.to_owned()));
+        Ok(())
+    }
+
+    fn happened(&mut self, key: &str, what: &Happening) -> Result<(), LedgerError> {
+        self.writes.happenings.push((key.to_owned(), what.clone()));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::AnswerSource;
+    use crate::domain::ConfigVersion;
+    use crate::domain::KeySource;
+    use crate::domain::Operation;
+    use crate::domain::Outcome;
+    use crate::domain::ProviderName;
+    use crate::domain::Reason;
+    use crate::domain::Run;
+    use crate::domain::Status;
+    use crate::domain::Step;
+    use crate::ledger::Epoch;
+    use crate::ledger::rules::settle_within;
+    use crate::store::rows::HoldState;
+    use std::time::Duration;
+
+    const WALLET: AccountId = AccountId(7);
+    const LEAD: LeadKey = LeadKey { job: JobKey(1), lead: LeadNo(2), slice: SliceNo(0), epoch: Epoch(1) };
+    const PRICE: Usd = Usd::from_nanos(10);
+
+    fn begin(n: u32) -> Begin {
+        Begin {
+            n: AttemptNo::new(n),
+            run: Run::FIRST,
+            step: Step::new(ProviderName::new("findymail"), Operation::FindEmail),
+            fingerprint: Fingerprint::from_bytes([9; 16]),
+            about: None,
+            key_source: KeySource::House,
+            price: PRICE,
+            cached_since_ms: Some(100),
+            expires_in: Duration::from_mins(15),
+            config_version: ConfigVersion::new("c"),
+        }
+    }
+
+    fn called() -> AttemptEnd {
+        AttemptEnd { source: AnswerSource::Called, ..AttemptEnd::not_asked(Outcome::NotFound) }
+    }
+
+    #[test]
+    fn a_begun_attempt_is_known_and_ends_once() {
+        let mut rows = Prefetched::default();
+        assert!(rows.insert_begun(LEAD, WALLET, &begin(1)).unwrap());
+        assert!(!rows.insert_begun(LEAD, WALLET, &begin(1)).unwrap());
+        let id = id_of(LEAD, AttemptNo::new(1)).unwrap();
+        let settlement = settle_within(PRICE, PRICE).unwrap();
+        assert!(!rows.end_attempt(id, &called(), &settlement, Some((AccountId(8), PRICE))).unwrap());
+        assert!(!rows.end_attempt(id, &called(), &settlement, Some((WALLET, Usd::ZERO))).unwrap());
+        assert!(!rows.freed);
+        assert!(rows.end_attempt(id, &called(), &settlement, Some((WALLET, PRICE))).unwrap());
+        assert!(!rows.end_attempt(id, &called(), &settlement, Some((WALLET, PRICE))).unwrap());
+        let known = rows.known(LEAD, AttemptNo::new(1)).unwrap().unwrap();
+        assert_eq!(known.hold.map(|hold| (hold.state, hold.charged)), Some((HoldState::Settled, PRICE)));
+        assert_eq!(known.end, Some(AttemptEnd { cost: PRICE, ..called() }));
+        assert!(rows.freed);
+        assert_eq!((rows.writes.begun.len(), rows.writes.ended.len()), (1, 1));
+    }
+
+    #[test]
+    fn an_answer_of_the_same_batch_serves_whoever_asked_for_it() {
+        let mut rows = Prefetched { now_ms: 100, ..Prefetched::default() };
+        rows.answers.insert(begin(1).fingerprint, None);
+        assert_eq!(rows.reusable(&begin(1)).unwrap(), None);
+        rows.insert_begun(LEAD, WALLET, &begin(1)).unwrap();
+        let id = id_of(LEAD, AttemptNo::new(1)).unwrap();
+        rows.end_attempt(id, &called(), &settle_within(PRICE, PRICE).unwrap(), None).unwrap();
+        assert_eq!(rows.reusable(&begin(2)).unwrap(), Some(taken(&called())));
+        let too_old = Begin { cached_since_ms: Some(101), ..begin(2) };
+        assert_eq!(rows.reusable(&too_old).unwrap(), None);
+        let not_wanted = Begin { cached_since_ms: None, ..begin(2) };
+        assert_eq!(rows.reusable(&not_wanted).unwrap(), None);
+    }
+
+    #[test]
+    fn the_sums_of_a_lead_see_what_was_just_written() {
+        let mut rows = Prefetched::default();
+        assert!(rows.lead_spent_and_held(LEAD).is_err());
+        rows.trails.insert(ids_of_lead(LEAD.job, LEAD.lead).unwrap().0, Vec::new());
+        rows.insert_begun(LEAD, WALLET, &begin(1)).unwrap();
+        assert_eq!(rows.lead_spent_and_held(LEAD).unwrap(), (Usd::ZERO, PRICE));
+        assert!(!rows.is_charged(LEAD, begin(1).fingerprint).unwrap());
+        let id = id_of(LEAD, AttemptNo::new(1)).unwrap();
+        rows.end_attempt(id, &called(), &settle_within(PRICE, PRICE).unwrap(), None).unwrap();
+        rows.insert_begun(LEAD, WALLET, &begin(2)).unwrap();
+        assert_eq!(rows.lead_spent_and_held(LEAD).unwrap(), (PRICE, PRICE));
+        assert!(rows.is_charged(LEAD, begin(1).fingerprint).unwrap());
+    }
+
+    #[test]
+    fn a_lead_ends_once_and_a_key_fails_once() {
+        let mut rows = Prefetched::default();
+        let ending = Ending::without_address(Status::NotFound, Reason::None);
+        assert!(rows.finish_lead(LEAD, &ending).is_err());
+        rows.leads.insert((LEAD.job, LEAD.lead), Undecided { copies: 3, ended: false });
+        assert_eq!(rows.finish_lead(LEAD, &ending).unwrap(), Some(3));
+        assert_eq!(rows.finish_lead(LEAD, &ending).unwrap(), None);
+        assert!(rows.key_fails("acme/findymail/x").unwrap());
+        assert!(!rows.key_fails("acme/findymail/x").unwrap());
+    }
+
+    #[test]
+    fn what_was_lost_twice_is_written_once() {
+        let mut rows = Prefetched::default();
+        rows.add_lost(5, PRICE).unwrap();
+        rows.add_lost(5, PRICE).unwrap();
+        assert_eq!(rows.writes.lost.into_iter().collect::<Vec<_>>(), [(5, Usd::from_nanos(20))]);
+    }
+
+    #[test]
+    fn a_handle_is_kept_only_while_the_answer_is_awaited() {
+        let mut rows = Prefetched::default();
+        rows.set_handle(LEAD, AttemptNo::new(1), "h").unwrap();
+        assert!(rows.writes.handles.is_empty());
+        rows.insert_begun(LEAD, WALLET, &begin(1)).unwrap();
+        rows.set_handle(LEAD, AttemptNo::new(1), "h").unwrap();
+        assert_eq!(rows.writes.handles.len(), 1);
+        let id = id_of(LEAD, AttemptNo::new(1)).unwrap();
+        rows.end_attempt(id, &called(), &settle_within(Usd::ZERO, PRICE).unwrap(), None).unwrap();
+        rows.writes.handles.clear();
+        rows.set_handle(LEAD, AttemptNo::new(1), "h").unwrap();
+        assert!(rows.writes.handles.is_empty());
+    }
+}

@@ -1,0 +1,235 @@
+//! Slices: announced, claimed, leased, and closed once their results are out.
+
+use crate::domain::LeadId;
+use crate::domain::Run;
+use crate::jobs::Claim;
+use crate::jobs::Claimant;
+use crate::jobs::Claimed;
+use crate::jobs::Closing;
+use crate::jobs::Held;
+use crate::jobs::JobState;
+use crate::jobs::LeadWork;
+use crate::jobs::StoredJob;
+use crate::jobs::Tenure;
+use crate::ledger::Epoch;
+use crate::ledger::Happening;
+use crate::ledger::JobKey;
+use crate::ledger::LeadNo;
+use crate::ledger::LedgerError;
+use crate::ledger::SliceNo;
+use crate::store::postgres::attempts::column;
+use crate::store::postgres::happenings::insert_happening;
+use crate::store::postgres::happenings::millis;
+use crate::store::postgres::job_rows::find_locked;
+use crate::store::postgres::job_rows::lead_of;
+use crate::store::postgres::job_rows::set_state;
+use crate::store::postgres::ledger::all;
+use crate::store::postgres::ledger::execute;
+use crate::store::postgres::ledger::find;
+use crate::store::postgres::ledger::int;
+use crate::store::postgres::ledger::number;
+use crate::store::postgres::trails::read_trails;
+use deadpool_postgres::GenericClient;
+use deadpool_postgres::Transaction;
+use std::collections::HashSet;
+use std::time::Duration;
+use tokio_postgres::Row;
+
+pub(super) async fn read_open(client: &impl GenericClient, job: JobKey) -> Result<Vec<SliceNo>, LedgerError> {
+    let rows = all(client, "SELECT n FROM slices WHERE job = $1 AND open ORDER BY n", &[&job.0]).await?;
+    rows.iter().map(|row| number(row, 0).map(SliceNo)).collect()
+}
+
+/// Announces the first open slices that have not been. One that somebody else is at stays his.
+pub(super) async fn announce(
+    transaction: &Transaction<'_>,
+    job: JobKey,
+    at_most: u32,
+) -> Result<Vec<SliceNo>, LedgerError> {
+    let sql = "WITH next AS (SELECT n FROM slices WHERE job = $1 AND open AND queued_at IS NULL ORDER BY n LIMIT $2 \
+                 FOR NO KEY UPDATE SKIP LOCKED) \
+               UPDATE slices s SET queued_at = now_ms() FROM next WHERE s.job = $1 AND s.n = next.n RETURNING s.n";
+    let rows = all(transaction, sql, &[&job.0, &i64::from(at_most)]).await?;
+    let mut announced = rows.iter().map(|row| number(row, 0).map(SliceNo)).collect::<Result<Vec<_>, _>>()?;
+    announced.sort();
+    Ok(announced)
+}
+
+/// Announces again what was announced, or left, `idle` ago and lies there; and the first slices of jobs
+/// of which none is announced.
+pub(super) async fn announce_stranded(
+    transaction: &Transaction<'_>,
+    idle: Duration,
+    per_job: u32,
+) -> Result<Vec<(JobKey, SliceNo)>, LedgerError> {
+    let sql = "WITH late AS MATERIALIZED (SELECT now_ms() AS now, now_ms() - $1 AS since), \
+               next AS (SELECT i.job, i.n FROM late CROSS JOIN jobs j CROSS JOIN LATERAL ( \
+                   SELECT s.job, s.n FROM slices s WHERE s.job = j.id AND s.open AND s.lease_until < late.now \
+                     AND CASE WHEN s.queued_at IS NOT NULL THEN greatest(s.queued_at, s.lease_until) < late.since \
+                       ELSE j.updated_at < late.since AND NOT EXISTS (SELECT FROM slices q \
+                         WHERE q.job = j.id AND q.open AND q.queued_at IS NOT NULL) END \
+                   ORDER BY s.n LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED) i \
+                 WHERE j.state IN ('queued', 'running', 'cancelled')) \
+               UPDATE slices s SET queued_at = late.now FROM next, late WHERE s.job = next.job AND s.n = next.n \
+               RETURNING s.job, s.n";
+    let rows = all(transaction, sql, &[&millis(idle), &i64::from(per_job)]).await?;
+    let mut announced = Vec::with_capacity(rows.len());
+    for row in &rows {
+        announced.push((JobKey(column(row, 0)?), SliceNo(number(row, 1)?)));
+    }
+    announced.sort();
+    Ok(announced)
+}
+
+/// Takes a slice over, with the leads its run has still to decide and all that happened to them.
+pub(super) async fn claim(
+    transaction: &Transaction<'_>,
+    job: JobKey,
+    slice: SliceNo,
+    claimant: &Claimant,
+) -> Result<Claimed, LedgerError> {
+    let Some(job) = find_locked(transaction, job).await? else { return Ok(Claimed::Closed) };
+    let sql = "UPDATE slices SET epoch = epoch + 1, worker = $3, queued_at = coalesce(queued_at, now_ms()), \
+                 lease_until = CASE WHEN $4::bool THEN 0 ELSE now_ms() + $5 END \
+               WHERE job = $1 AND n = $2 AND open AND ($4 OR lease_until <= now_ms()) RETURNING epoch, since_run";
+    let (is_locked, lease_ms) = match claimant.tenure {
+        Tenure::Lease(lease) => (false, millis(lease)),
+        Tenure::Lock => (true, 0),
+    };
+    let place = (job.key.0, int(slice.0));
+    let worker = claimant.worker.as_str();
+    let Some(taken) = find(transaction, sql, &[&place.0, &place.1, &worker, &is_locked, &lease_ms]).await? else {
+        let sql = "SELECT FROM slices WHERE job = $1 AND n = $2 AND open";
+        let is_open = find(transaction, sql, &[&place.0, &place.1]).await?.is_some();
+        return Ok(if is_open { Claimed::Leased } else { Claimed::Closed });
+    };
+    let state = match job.state {
+        JobState::Queued => {
+            set_state(transaction, job.key, JobState::Running).await?;
+            JobState::Running
+        }
+        JobState::Loading | JobState::Running | JobState::Completed | JobState::Cancelled => job.state,
+    };
+    let (leads, unannounced) = read_leads(transaction, &job, slice, number(&taken, 1)?).await?;
+    let epoch = Epoch(number(&taken, 0)?);
+    Ok(Claimed::Taken(Box::new(Claim { epoch, run: job.run, state, leads, unannounced })))
+}
+
+/// The leads of a slice that are not decided, and those that have been since `since_run`.
+async fn read_leads(
+    transaction: &Transaction<'_>,
+    job: &StoredJob,
+    slice: SliceNo,
+    since_run: u32,
+) -> Result<(Vec<LeadWork>, Vec<LeadNo>), LedgerError> {
+    let first = slice.0.saturating_mul(job.slice_size).saturating_add(1);
+    let last = first.saturating_add(job.slice_size.saturating_sub(1));
+    let sql = "SELECT n, ended, lead_id, fields, copies FROM leads WHERE job = $1 AND n BETWEEN $2 AND $3 \
+               AND copy_of IS NULL AND (NOT ended OR run >= $4) ORDER BY n";
+    let (mut leads, mut unannounced) = (Vec::new(), Vec::new());
+    for row in all(transaction, sql, &[&job.key.0, &int(first), &int(last), &int(since_run)]).await? {
+        if column(&row, 1)? {
+            unannounced.push(LeadNo(number(&row, 0)?));
+        } else {
+            leads.push(read_lead(&row)?);
+        }
+    }
+    if !leads.is_empty() {
+        let mut trails = read_trails(transaction, job.key, LeadNo(first), LeadNo(last)).await?;
+        for lead in &mut leads {
+            let trail = trails.remove(&lead.n).unwrap_or_default();
+            lead.attempts = trail.attempts;
+            lead.learned = trail.learned;
+        }
+    }
+    Ok((leads, unannounced))
+}
+
+fn read_lead(row: &Row) -> Result<LeadWork, LedgerError> {
+    Ok(LeadWork {
+        n: LeadNo(number(row, 0)?),
+        id: LeadId::new(column::<&str>(row, 2)?),
+        lead: lead_of(column(row, 3)?)?,
+        attempts: Vec::new(),
+        copies: number(row, 4)?,
+        learned: Vec::new(),
+    })
+}
+
+/// Renews leases, in the order of all locks; what is another's by now, or closed, is handed back.
+pub(super) async fn renew(
+    transaction: &Transaction<'_>,
+    held: &[Held],
+    lease: Duration,
+) -> Result<Vec<Held>, LedgerError> {
+    let sql = "WITH mine AS (SELECT s.job, s.n FROM unnest($1::int8[], $2::int4[], $3::int4[]) AS t (job, n, epoch) \
+                   JOIN slices s ON s.job = t.job AND s.n = t.n WHERE s.epoch = t.epoch AND s.open \
+                 ORDER BY s.job, s.n FOR NO KEY UPDATE OF s) \
+               UPDATE slices s SET lease_until = now_ms() + $4 FROM mine WHERE s.job = mine.job AND s.n = mine.n \
+               RETURNING s.job, s.n";
+    let jobs: Vec<i64> = held.iter().map(|held| held.job.0).collect();
+    let slices: Vec<i32> = held.iter().map(|held| int(held.slice.0)).collect();
+    let epochs: Vec<i32> = held.iter().map(|held| int(held.epoch.0)).collect();
+    let mut renewed = HashSet::with_capacity(held.len());
+    for row in all(transaction, sql, &[&jobs, &slices, &epochs, &millis(lease)]).await? {
+        renewed.insert((JobKey(column(&row, 0)?), SliceNo(number(&row, 1)?)));
+    }
+    Ok(held.iter().filter(|held| !renewed.contains(&(held.job, held.slice))).copied().collect())
+}
+
+/// Gives a slice back: anybody may claim it at once.
+pub(super) async fn release(transaction: &Transaction<'_>, held: Held) -> Result<(), LedgerError> {
+    let sql = "UPDATE slices SET lease_until = 0, worker = NULL, queued_at = now_ms() \
+               WHERE job = $1 AND n = $2 AND epoch = $3 AND open";
+    let params = (held.job.0, int(held.slice.0), int(held.epoch.0));
+    execute(transaction, sql, &[&params.0, &params.1, &params.2]).await.map(drop)
+}
+
+/// Closes a slice that has nothing pending; the last one completes its job.
+pub(super) async fn close(transaction: &Transaction<'_>, held: Held) -> Result<Closing, LedgerError> {
+    let Some(job) = find_locked(transaction, held.job).await? else { return Ok(Closing::Fenced) };
+    let sql = "SELECT open, pending FROM slices WHERE job = $1 AND n = $2 AND epoch = $3 FOR NO KEY UPDATE";
+    let params = (held.job.0, int(held.slice.0), int(held.epoch.0));
+    let Some(row) = find(transaction, sql, &[&params.0, &params.1, &params.2]).await? else {
+        return Ok(Closing::Fenced);
+    };
+    let (is_open, pending): (bool, i32) = (column(&row, 0)?, column(&row, 1)?);
+    if !is_open {
+        return Ok(Closing::Closed);
+    }
+    if pending > 0 {
+        release(transaction, held).await?;
+        return Ok(Closing::Reopened);
+    }
+    let sql = "UPDATE slices SET open = false, lease_until = 0, worker = NULL WHERE job = $1 AND n = $2";
+    execute(transaction, sql, &[&params.0, &params.1]).await?;
+    if !has_open(transaction, job.key).await? {
+        complete(transaction, &job).await?;
+    }
+    Ok(Closing::Closed)
+}
+
+pub(super) async fn has_open(transaction: &Transaction<'_>, job: JobKey) -> Result<bool, LedgerError> {
+    let sql = "SELECT FROM slices WHERE job = $1 AND open LIMIT 1";
+    Ok(find(transaction, sql, &[&job.0]).await?.is_some())
+}
+
+/// Every lead of a locked job has ended and its result is out: this is told. What is cancelled stays so.
+pub(super) async fn complete(transaction: &Transaction<'_>, job: &StoredJob) -> Result<(), LedgerError> {
+    if job.state != JobState::Cancelled {
+        set_state(transaction, job.key, JobState::Completed).await?;
+    }
+    let what = Happening::JobCompleted { workspace: job.workspace.clone(), job: job.key, run: job.run };
+    insert_happening(transaction, &format!("{}/{}", job.id, job.run), &what).await
+}
+
+/// Opens the slices of a locked job in which leads are to be decided again, and has every one that
+/// nobody leases announced anew.
+pub(super) async fn reopen(transaction: &Transaction<'_>, job: &StoredJob, run: Run) -> Result<(), LedgerError> {
+    let sql = "UPDATE slices s SET pending = c.pending, open = s.open OR c.pending > 0, \
+                 since_run = CASE WHEN s.open OR c.pending = 0 THEN s.since_run ELSE $3 END, \
+                 queued_at = CASE WHEN s.lease_until <= now_ms() THEN NULL ELSE s.queued_at END \
+               FROM (SELECT (n - 1) / $2::int4 AS n, (count(*) FILTER (WHERE NOT ended))::int4 AS pending \
+                 FROM leads WHERE job = $1 GROUP BY 1) c WHERE s.job = $1 AND s.n = c.n AND (s.open OR c.pending > 0)";
+    execute(transaction, sql, &[&job.key.0, &int(job.slice_size), &int(run.get())]).await.map(drop)
+}

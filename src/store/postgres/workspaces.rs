@@ -1,0 +1,142 @@
+//! What workspaces have settled, and their own keys, sealed.
+
+use crate::domain::ProviderName;
+use crate::domain::Usd;
+use crate::domain::WorkspaceId;
+use crate::keys::Recharge;
+use crate::keys::StoredKey;
+use crate::keys::WorkspaceSettings;
+use crate::keys::Workspaces;
+use crate::ledger::Later;
+use crate::ledger::LedgerError;
+use crate::store::postgres::PostgresStore;
+use crate::store::postgres::attempts::column;
+use crate::store::postgres::attempts::word;
+use crate::store::postgres::happenings::forget_failing;
+use crate::store::postgres::ledger::all;
+use crate::store::postgres::ledger::count_all;
+use crate::store::postgres::ledger::execute;
+use crate::store::postgres::ledger::find;
+use crate::store::postgres::ledger::transact;
+use crate::store::settling::failing_key;
+use deadpool_postgres::Transaction;
+use tokio_postgres::Row;
+
+impl Workspaces for PostgresStore {
+    fn workspace(&self, workspace: &WorkspaceId) -> Later<'_, Option<WorkspaceSettings>> {
+        let workspace = workspace.clone();
+        Box::pin(async move {
+            let client = self.client().await?;
+            let sql = "SELECT plan, own_key_fallback, low_balance, recharge_below, recharge_amount FROM workspaces \
+                       WHERE workspace = $1";
+            let row = find(&client, sql, &[&workspace.as_str()]).await?;
+            row.as_ref().map(read_settings).transpose()
+        })
+    }
+
+    fn set_workspace(&self, workspace: &WorkspaceId, settings: WorkspaceSettings) -> Later<'_, ()> {
+        let asked = (workspace.clone(), settings);
+        Box::pin(transact(self, asked, |transaction, (workspace, settings)| {
+            Box::pin(set_workspace(transaction, workspace, settings))
+        }))
+    }
+
+    fn put_key(&self, key: StoredKey) -> Later<'_, ()> {
+        Box::pin(transact(self, key, |transaction, key| Box::pin(put_key(transaction, key))))
+    }
+
+    fn remove_key(&self, workspace: &WorkspaceId, provider: &ProviderName) -> Later<'_, bool> {
+        let asked = (workspace.clone(), provider.clone());
+        Box::pin(transact(self, asked, |transaction, (workspace, provider)| {
+            Box::pin(remove_key(transaction, workspace, provider))
+        }))
+    }
+
+    fn keys(&self, workspace: &WorkspaceId) -> Later<'_, Vec<StoredKey>> {
+        let workspace = workspace.clone();
+        Box::pin(async move {
+            let client = self.client().await?;
+            let sql = "SELECT workspace, provider, key_id, sealed, last4, stored_at FROM own_keys \
+                       WHERE workspace = $1 ORDER BY provider";
+            let rows = all(&client, sql, &[&workspace.as_str()]).await?;
+            rows.iter().map(read_key).collect()
+        })
+    }
+
+    fn keys_version(&self) -> Later<'_, u64> {
+        Box::pin(async move {
+            let client = self.client().await?;
+            count_all(&client, "SELECT value FROM counters WHERE name = 'keys'", &[]).await
+        })
+    }
+}
+
+fn read_settings(row: &Row) -> Result<WorkspaceSettings, LedgerError> {
+    let amount = |at| column::<Option<i64>>(row, at).map(|nanos| nanos.map(Usd::from_nanos));
+    Ok(WorkspaceSettings {
+        plan: word(column(row, 0)?)?,
+        own_key_fallback: word(column(row, 1)?)?,
+        low_balance: amount(2)?,
+        recharge: amount(3)?.zip(amount(4)?).map(|(below, amount)| Recharge { below, amount }),
+    })
+}
+
+fn read_key(row: &Row) -> Result<StoredKey, LedgerError> {
+    Ok(StoredKey {
+        workspace: WorkspaceId::new(column::<&str>(row, 0)?),
+        provider: ProviderName::new(column::<&str>(row, 1)?),
+        key_id: column(row, 2)?,
+        sealed: column(row, 3)?,
+        last4: column(row, 4)?,
+        stored_ms: column(row, 5)?,
+    })
+}
+
+async fn set_workspace(
+    transaction: &Transaction<'_>,
+    workspace: &WorkspaceId,
+    settings: &WorkspaceSettings,
+) -> Result<(), LedgerError> {
+    let sql = "INSERT INTO workspaces (workspace, plan, own_key_fallback, low_balance, recharge_below, \
+                 recharge_amount) VALUES ($1, $2, $3, $4, $5, $6) \
+               ON CONFLICT (workspace) DO UPDATE SET plan = excluded.plan, \
+                 own_key_fallback = excluded.own_key_fallback, low_balance = excluded.low_balance, \
+                 recharge_below = excluded.recharge_below, recharge_amount = excluded.recharge_amount";
+    let WorkspaceSettings { plan, own_key_fallback, low_balance, recharge } = settings;
+    let (below, amount) = recharge.map(|recharge| (recharge.below.nanos(), recharge.amount.nanos())).unzip();
+    let low_balance = low_balance.map(Usd::nanos);
+    let words = (workspace.as_str(), plan.as_str(), own_key_fallback.as_str());
+    execute(transaction, sql, &[&words.0, &words.1, &words.2, &low_balance, &below, &amount]).await?;
+    count_change(transaction).await
+}
+
+async fn put_key(transaction: &Transaction<'_>, key: &StoredKey) -> Result<(), LedgerError> {
+    let sql = "INSERT INTO own_keys (workspace, provider, key_id, sealed, last4, stored_at) \
+               VALUES ($1, $2, $3, $4, $5, $6) \
+               ON CONFLICT (workspace, provider) DO UPDATE SET key_id = excluded.key_id, sealed = excluded.sealed, \
+                 last4 = excluded.last4, stored_at = excluded.stored_at";
+    let StoredKey { workspace, provider, key_id, sealed, last4, stored_ms } = key;
+    execute(transaction, sql, &[&workspace.as_str(), &provider.as_str(), key_id, sealed, last4, stored_ms]).await?;
+    forget_failing(transaction, &failing_key(Some(workspace), provider, "")).await?;
+    count_change(transaction).await
+}
+
+async fn remove_key(
+    transaction: &Transaction<'_>,
+    workspace: &WorkspaceId,
+    provider: &ProviderName,
+) -> Result<bool, LedgerError> {
+    let sql = "DELETE FROM own_keys WHERE workspace = $1 AND provider = $2";
+    if execute(transaction, sql, &[&workspace.as_str(), &provider.as_str()]).await? == 0 {
+        return Ok(false);
+    }
+    forget_failing(transaction, &failing_key(Some(workspace), provider, "")).await?;
+    count_change(transaction).await?;
+    Ok(true)
+}
+
+/// Workers look out for this. It comes last: everybody's changes meet in this row.
+async fn count_change(transaction: &Transaction<'_>) -> Result<(), LedgerError> {
+    let sql = "UPDATE counters SET value = value + 1 WHERE name = 'keys'";
+    execute(transaction, sql, &[]).await.map(drop)
+}

@@ -1,0 +1,220 @@
+//! The rows that the group commit reads and writes, and what it asks of a store about them.
+
+use crate::domain::AnswerSource;
+use crate::domain::AttemptEnd;
+use crate::domain::AttemptNo;
+use crate::domain::Ending;
+use crate::domain::Fingerprint;
+use crate::domain::Step;
+use crate::domain::Usd;
+use crate::domain::WorkspaceId;
+use crate::jobs::JobState;
+use crate::ledger::AccountId;
+use crate::ledger::Balance;
+use crate::ledger::Begin;
+use crate::ledger::Ended;
+use crate::ledger::Epoch;
+use crate::ledger::Happening;
+use crate::ledger::JobKey;
+use crate::ledger::LeadKey;
+use crate::ledger::LeadNo;
+use crate::ledger::LedgerError;
+use crate::ledger::SliceNo;
+use crate::ledger::rules::JobMoney;
+use crate::ledger::rules::Settlement;
+use std::str::FromStr;
+
+/// What the group commit reads and changes of a wallet.
+#[derive(Clone, Debug)]
+pub(super) struct AccountRow {
+    pub(super) workspace: WorkspaceId,
+    pub(super) money: Balance,
+    /// Has somebody been told that the balance is low, since it last was not?
+    pub(super) low_told: bool,
+    /// Has somebody been told that it is empty, since the last top-up?
+    pub(super) empty_told: bool,
+}
+
+/// What the group commit reads and changes of a job.
+#[derive(Clone, Debug)]
+pub(super) struct JobRow {
+    pub(super) state: JobState,
+    pub(super) money: JobMoney,
+    pub(super) done: u64,
+}
+
+/// What the group commit reads and changes of a slice.
+#[derive(Clone, Debug)]
+pub(super) struct SliceRow {
+    pub(super) epoch: Epoch,
+    pub(super) pending: u32,
+}
+
+/// How a hold stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum HoldState {
+    Open,
+    Settled,
+    Voided,
+    Expired,
+}
+
+impl HoldState {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Settled => "settled",
+            Self::Voided => "voided",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// How a hold stands after this settlement.
+    pub(super) const fn after(settlement: &Settlement) -> Self {
+        if settlement.charged.is_positive() || settlement.lost.is_positive() { Self::Settled } else { Self::Voided }
+    }
+}
+
+impl FromStr for HoldState {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        [Self::Open, Self::Settled, Self::Voided, Self::Expired]
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or(())
+    }
+}
+
+/// The hold of an attempt.
+#[derive(Clone, Debug)]
+pub(super) struct Hold {
+    pub(super) account: AccountId,
+    pub(super) amount: Usd,
+    pub(super) state: HoldState,
+    pub(super) charged: Usd,
+}
+
+/// An attempt that is in the store already.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub(super) step: Step,
+    pub(super) fingerprint: Fingerprint,
+    /// `None`: it ended without a hold, refused or with a known answer.
+    pub(super) hold: Option<Hold>,
+    /// `None` while its answer is awaited.
+    pub(super) end: Option<AttemptEnd>,
+    /// What an overtaken owner had learned, and what that cost.
+    pub(super) learned: Option<(AttemptEnd, Usd)>,
+}
+
+/// How a store packs (job, lead, number) into an attempt's id, in bits. More of anything is refused,
+/// never wrapped.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct IdForm {
+    pub(super) job: u32,
+    pub(super) lead: u32,
+    pub(super) n: u32,
+}
+
+/// The embedded store's first and last id of a lead's attempts.
+pub(super) fn ids_of_lead(job: JobKey, lead: LeadNo) -> Result<(i64, i64), LedgerError> {
+    IdForm::EMBEDDED.ids_of_lead(job, lead)
+}
+
+/// The embedded store's id of an attempt.
+pub(super) fn id_of(lead: LeadKey, n: AttemptNo) -> Result<i64, LedgerError> {
+    IdForm::EMBEDDED.id_of(lead, n)
+}
+
+impl IdForm {
+    /// The embedded store's, as it was first released.
+    pub(super) const EMBEDDED: Self = Self { job: 19, lead: 30, n: 14 };
+    /// The shared store's: many more jobs, of at most sixteen million leads.
+    pub(super) const SHARED: Self = Self { job: 27, lead: 24, n: 12 };
+
+    /// The first and last id that attempts of a lead can have.
+    pub(super) fn ids_of_lead(self, job: JobKey, lead: LeadNo) -> Result<(i64, i64), LedgerError> {
+        let lead = i64::from(lead.0);
+        if job.0 >= 1 << self.job || lead >= 1 << self.lead {
+            return Err(LedgerError::Corrupt(format!("job {} or lead {lead} is beyond what an id can hold", job.0)));
+        }
+        let first = (job.0 << self.lead | lead) << self.n;
+        Ok((first, first | ((1 << self.n) - 1)))
+    }
+
+    /// The id of an attempt, and so of its hold.
+    pub(super) fn id_of(self, lead: LeadKey, n: AttemptNo) -> Result<i64, LedgerError> {
+        let (first, last) = self.ids_of_lead(lead.job, lead.lead)?;
+        let id = first | i64::from(n.get());
+        if n.get() >= 1 << self.n || id > last {
+            return Err(LedgerError::Corrupt(format!("lead {} has been tried too often", lead.lead.0)));
+        }
+        Ok(id)
+    }
+}
+
+/// May this end's answer serve the whole workspace?
+pub(super) fn is_reusable(end: &AttemptEnd) -> bool {
+    end.source == AnswerSource::Called && end.outcome.is_cacheable()
+}
+
+/// What one transaction of the group commit asks of a store. Reads see what the same transaction has
+/// written before.
+pub(super) trait Rows {
+    /// How the store packs an attempt's id.
+    const IDS: IdForm = IdForm::EMBEDDED;
+
+    fn account(&mut self, id: AccountId) -> Result<AccountRow, LedgerError>;
+    fn job(&mut self, key: JobKey) -> Result<JobRow, LedgerError>;
+    fn slice(&mut self, job: JobKey, slice: SliceNo) -> Result<SliceRow, LedgerError>;
+    fn write_account(&mut self, id: AccountId, row: &AccountRow) -> Result<(), LedgerError>;
+    fn write_job(&mut self, key: JobKey, row: &JobRow) -> Result<(), LedgerError>;
+    fn write_slice(&mut self, job: JobKey, slice: SliceNo, row: &SliceRow) -> Result<(), LedgerError>;
+
+    /// The attempt of this id, if there is one.
+    fn known(&mut self, lead: LeadKey, n: AttemptNo) -> Result<Option<Known>, LedgerError>;
+    /// What the lead has been charged in this job, and what its open holds bind.
+    fn lead_spent_and_held(&mut self, lead: LeadKey) -> Result<(Usd, Usd), LedgerError>;
+    /// Has any attempt of the lead been charged for this question?
+    fn is_charged(&mut self, lead: LeadKey, asked: Fingerprint) -> Result<bool, LedgerError>;
+    /// The workspace's newest answer to the same question, if it is not too old.
+    fn reusable(&mut self, begin: &Begin) -> Result<Option<AttemptEnd>, LedgerError>;
+
+    /// Records a begun attempt with its open hold; `false` when the attempt is there already.
+    fn insert_begun(&mut self, lead: LeadKey, account: AccountId, begin: &Begin) -> Result<bool, LedgerError>;
+    /// Records an attempt that ended without a hold; `false` when the attempt is there already.
+    fn insert_unmade(&mut self, lead: LeadKey, ended: &Ended, end: &AttemptEnd) -> Result<bool, LedgerError>;
+    /// Ends an attempt and its hold. With `only_open` only if the hold is open on that wallet and for
+    /// that amount, and no overtaken owner has left an answer; `false` when it was not.
+    fn end_attempt(
+        &mut self,
+        id: i64,
+        end: &AttemptEnd,
+        settlement: &Settlement,
+        only_open: Option<(AccountId, Usd)>,
+    ) -> Result<bool, LedgerError>;
+    /// Keeps what an overtaken owner learned of an attempt whose answer is still awaited.
+    fn keep_learned(&mut self, id: i64, end: &AttemptEnd, owed: Usd) -> Result<(), LedgerError>;
+    /// Adds to what the house has lost on an attempt.
+    fn add_lost(&mut self, id: i64, lost: Usd) -> Result<(), LedgerError>;
+    fn set_handle(&mut self, lead: LeadKey, n: AttemptNo, handle: &str) -> Result<(), LedgerError>;
+    fn insert_settle(
+        &mut self,
+        account: AccountId,
+        attempt: i64,
+        charged: Usd,
+        balance: Usd,
+    ) -> Result<(), LedgerError>;
+    /// Writes the lead's ending, once per run; says how many copies ended with it, or `None` when this
+    /// run had decided it before.
+    fn finish_lead(&mut self, lead: LeadKey, ending: &Ending) -> Result<Option<u64>, LedgerError>;
+
+    /// Notes that a key does not work; `false` when that was known.
+    fn key_fails(&mut self, key: &str) -> Result<bool, LedgerError>;
+    /// Deactivates the active campaigns of a workspace, a happening each; `key` tells this time from
+    /// others.
+    fn deactivate_campaigns(&mut self, workspace: &WorkspaceId, key: &str) -> Result<(), LedgerError>;
+    /// Records a happening; one of the same key is recorded once.
+    fn happened(&mut self, key: &str, what: &Happening) -> Result<(), LedgerError>;
+}

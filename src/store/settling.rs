@@ -1,0 +1,214 @@
+//! The other half of a boundary: attempts that came to an end, what they cost, and what follows from
+//! that for wallets, keys and campaigns.
+
+use crate::domain::AnswerSource;
+use crate::domain::AttemptEnd;
+use crate::domain::AttemptNo;
+use crate::domain::KeySource;
+use crate::domain::Outcome;
+use crate::domain::ProviderName;
+use crate::domain::Usd;
+use crate::domain::WorkspaceId;
+use crate::ledger::AccountId;
+use crate::ledger::Boundary;
+use crate::ledger::Charged;
+use crate::ledger::Ended;
+use crate::ledger::Happening;
+use crate::ledger::LeadKey;
+use crate::ledger::LedgerError;
+use crate::ledger::rules::Settlement;
+use crate::ledger::rules::settle;
+use crate::ledger::rules::settle_within;
+use crate::store::batch::Batch;
+use crate::store::batch::add;
+use crate::store::batch::subtract;
+use crate::store::rows::Hold;
+use crate::store::rows::HoldState;
+use crate::store::rows::Known;
+use crate::store::rows::Rows;
+
+/// Nothing paid, nothing lost.
+const NOTHING: Charged = Charged { paid: Usd::ZERO, lost: Usd::ZERO };
+
+impl<R: Rows> Batch<R> {
+    /// Ends an attempt: settles or voids its hold, or records that nobody was asked. Done again, it
+    /// gives the first result.
+    pub(super) fn end(&mut self, boundary: &Boundary, ended: &Ended) -> Result<Charged, LedgerError> {
+        let Some(end) = ended.attempt.end() else {
+            return Err(LedgerError::Conflict { what: format!("attempt {}, which has not ended,", ended.attempt.n) });
+        };
+        if ended.attempt.key_source == KeySource::Own && ended.owed.is_positive() {
+            return Err(LedgerError::Corrupt(format!(
+                "attempt {} owes money for the customer's own key",
+                ended.attempt.n
+            )));
+        }
+        let id = R::IDS.id_of(boundary.lead, ended.attempt.n)?;
+        self.note_key(boundary, ended, end)?;
+        // The usual case, without a look at the attempt: an open hold that covers what is owed.
+        let within = ended.held.and_then(|held| Some((held, settle_within(ended.owed, held)?)));
+        if let Some((held, settlement)) = within
+            && self.rows.end_attempt(id, end, &settlement, Some((boundary.account, held)))?
+        {
+            self.book(boundary, boundary.account, id, &settlement)?;
+            return Ok(Charged { paid: settlement.charged, lost: settlement.lost });
+        }
+        match self.rows.known(boundary.lead, ended.attempt.n)? {
+            Some(Known { hold: Some(hold), learned, .. }) => self.settle_late(boundary, ended, end, hold, learned),
+            Some(Known { hold: None, .. }) => Ok(NOTHING),
+            None if ended.owed.is_positive() => {
+                Err(LedgerError::Corrupt(format!("attempt {} owes money without a hold", ended.attempt.n)))
+            }
+            None => {
+                self.rows.insert_unmade(boundary.lead, ended, end)?;
+                Ok(NOTHING)
+            }
+        }
+    }
+
+    /// Settles what the usual case does not cover: a hold of another price, one that expired, more owed
+    /// than held, or an answer that an overtaken owner has left.
+    fn settle_late(
+        &mut self,
+        boundary: &Boundary,
+        ended: &Ended,
+        end: &AttemptEnd,
+        hold: Hold,
+        learned: Option<(AttemptEnd, Usd)>,
+    ) -> Result<Charged, LedgerError> {
+        let still_held = match hold.state {
+            HoldState::Settled | HoldState::Voided => return Ok(Charged { paid: hold.charged, lost: Usd::ZERO }),
+            HoldState::Open => hold.amount,
+            HoldState::Expired => Usd::ZERO,
+        };
+        let wallet = self.account(hold.account)?.row.money;
+        let job_money = self.job(boundary.lead.job)?.row.money;
+        let already_charged =
+            hold.state == HoldState::Expired && self.rows.is_charged(boundary.lead, ended.fingerprint)?;
+        let mut settlement = if already_charged {
+            // A later attempt has been paid for the same step: this answer is the house's loss.
+            Settlement { charged: Usd::ZERO, released: Usd::ZERO, lost: ended.owed }
+        } else {
+            settle(ended.owed, still_held, wallet, job_money, self.lead_money(boundary)?)
+        };
+        if let Some((answer, owed)) = learned
+            && !is_same_answer(&answer, end)
+        {
+            // Both owners called: the customer pays one of the two.
+            settlement.lost = add(settlement.lost, owed)?;
+        }
+        let id = R::IDS.id_of(boundary.lead, ended.attempt.n)?;
+        self.book(boundary, hold.account, id, &settlement)?;
+        self.rows.end_attempt(id, end, &settlement, None)?;
+        Ok(Charged { paid: settlement.charged, lost: settlement.lost })
+    }
+
+    /// What an overtaken owner brings: kept for its successor while the answer is awaited, else the
+    /// house's loss, unless it is the answer that was recorded.
+    pub(super) fn learn(&mut self, lead: LeadKey, ended: &Ended) -> Result<(), LedgerError> {
+        let Some(end) = ended.attempt.end().filter(|end| end.source == AnswerSource::Called) else { return Ok(()) };
+        let id = R::IDS.id_of(lead, ended.attempt.n)?;
+        match self.rows.known(lead, ended.attempt.n)? {
+            Some(Known { end: None, learned: None, .. }) => self.rows.keep_learned(id, end, ended.owed),
+            Some(Known { end: Some(recorded), .. }) if !is_same_answer(&recorded, end) => {
+                self.rows.add_lost(id, ended.owed)
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// A key that does not work is told of once, until it works again.
+    fn note_key(&mut self, boundary: &Boundary, ended: &Ended, end: &AttemptEnd) -> Result<(), LedgerError> {
+        let out_of_credits = end.outcome == Outcome::ProviderOutOfCredits;
+        if end.source != AnswerSource::Called || !(out_of_credits || end.outcome == Outcome::KeyRejected) {
+            return Ok(());
+        }
+        let provider = ended.attempt.step.provider.clone();
+        let key_source = ended.attempt.key_source;
+        let workspace = match key_source {
+            KeySource::Own => Some(self.account(boundary.account)?.row.workspace.clone()),
+            KeySource::House => None,
+        };
+        let owner = workspace.as_ref().map_or("", WorkspaceId::as_str);
+        let out_of_credits = out_of_credits && key_source == KeySource::House;
+        let what = if out_of_credits {
+            Happening::ProviderOutOfCredits { provider: provider.clone() }
+        } else {
+            Happening::KeyRejected { workspace: workspace.clone(), provider: provider.clone(), key_source }
+        };
+        if self.rows.key_fails(&failing_key(workspace.as_ref(), &provider, what.kind()))? {
+            let key = format!("{owner}/{provider}/{}", R::IDS.id_of(boundary.lead, ended.attempt.n)?);
+            self.rows.happened(&key, &what)?;
+        }
+        Ok(())
+    }
+
+    /// Moves the money of a settlement, in the wallet and under the job's cap.
+    fn book(
+        &mut self,
+        boundary: &Boundary,
+        account_id: AccountId,
+        attempt: i64,
+        settlement: &Settlement,
+    ) -> Result<(), LedgerError> {
+        let Settlement { charged, released, lost: _ } = *settlement;
+        if !charged.is_positive() && !released.is_positive() {
+            return Ok(());
+        }
+        let account = self.account(account_id)?;
+        let before = account.row.money.balance;
+        account.row.money.held = subtract(account.row.money.held, released)?;
+        account.row.money.balance = subtract(before, charged)?;
+        account.changed = true;
+        let balance = account.row.money.balance;
+        let job = self.job(boundary.lead.job)?;
+        job.row.money.held = subtract(job.row.money.held, released)?;
+        job.row.money.spent = add(job.row.money.spent, charged)?;
+        job.changed = true;
+        if charged.is_positive() {
+            self.rows.insert_settle(account_id, attempt, charged, balance)?;
+            self.note_low(account_id, before, boundary.low_balance, attempt)?;
+        }
+        Ok(())
+    }
+
+    /// Tells once that the balance is low; again only after it was not.
+    fn note_low(&mut self, id: AccountId, before: Usd, threshold: Usd, attempt: i64) -> Result<(), LedgerError> {
+        let account = self.account(id)?;
+        let row = &mut account.row;
+        if before >= threshold {
+            row.low_told = false;
+        }
+        if row.money.balance >= threshold || row.low_told {
+            return Ok(());
+        }
+        row.low_told = true;
+        let (workspace, balance) = (row.workspace.clone(), row.money.balance);
+        self.rows.happened(&format!("{workspace}/{attempt}"), &Happening::WalletLow { workspace, balance, threshold })
+    }
+
+    /// Tells once since the last top-up that the balance could not pay a step, and stops the campaigns.
+    pub(super) fn ran_dry(&mut self, boundary: &Boundary, n: AttemptNo) -> Result<(), LedgerError> {
+        let account = self.account(boundary.account)?;
+        if account.row.empty_told {
+            return Ok(());
+        }
+        account.row.empty_told = true;
+        account.changed = true;
+        let (workspace, balance) = (account.row.workspace.clone(), account.row.money.balance);
+        let key = format!("{workspace}/{}", R::IDS.id_of(boundary.lead, n)?);
+        let threshold = boundary.low_balance;
+        self.rows.deactivate_campaigns(&workspace, &key)?;
+        self.rows.happened(&key, &Happening::WalletEmpty { workspace, balance, threshold })
+    }
+}
+
+/// Under which a failing key is noted; those of one owner and provider begin alike.
+pub(super) fn failing_key(workspace: Option<&WorkspaceId>, provider: &ProviderName, kind: &str) -> String {
+    format!("{}/{provider}/{kind}", workspace.map_or("", WorkspaceId::as_str))
+}
+
+/// Is it the same answer? What it cost is the ledger's part.
+fn is_same_answer(recorded: &AttemptEnd, end: &AttemptEnd) -> bool {
+    *recorded == AttemptEnd { cost: recorded.cost, ..end.clone() }
+}

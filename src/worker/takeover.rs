@@ -1,0 +1,60 @@
+//! Taking over where an earlier owner stopped: what was begun is answered first.
+
+use crate::clock;
+use crate::domain::Attempt;
+use crate::domain::AttemptEnd;
+use crate::domain::AttemptState;
+use crate::domain::Outcome;
+use crate::domain::Query;
+use crate::ledger::LedgerError;
+use crate::worker::answers::Upshot;
+use crate::worker::call::Called;
+use crate::worker::call::LookUp;
+use crate::worker::lead::Flow;
+use crate::worker::lead::LeadAtWork;
+use crate::worker::lead::Making;
+use std::time::Duration;
+
+impl LeadAtWork<'_> {
+    /// An attempt that an owner began and did not end is called again under its own hold: the
+    /// customer pays once, the repeat is counted. One with a handle is only read.
+    pub(super) async fn take_up_begun_attempt(&mut self) -> Result<Flow, LedgerError> {
+        let begun = self.trail.attempts.pop_if(|last| last.end().is_none());
+        let Some(attempt) = begun else { return Ok(Flow::On) };
+        if let Some(learned) = self.learned_of(attempt.n) {
+            return Ok(self.take_learned(attempt, learned));
+        }
+        let query = match &attempt.about {
+            Some(address) => Some(Query::Verify(address.clone())),
+            None => self.plan.find.iter().find(|find| find.step == attempt.step).and_then(|find| find.query.clone()),
+        };
+        let (Some(route), Some(query)) = (self.work.route(&attempt.step, attempt.key_source).cloned(), query) else {
+            return Ok(self.drop_begun(attempt));
+        };
+        let submitted = if let AttemptState::Submitted(handle) = &attempt.state { Some(handle.clone()) } else { None };
+        let making = Making { route, query, attempt, began: clock::moment(), held: None, place: None };
+        if let Some(handle) = submitted {
+            return self.await_answer(making, handle, Duration::ZERO).await;
+        }
+        if making.route.adapter.deferred().is_some() {
+            match self.calling(&making).look_up().await {
+                LookUp::Found(handle) => {
+                    return self.conclude(making, Called::Deferred { handle, after: Duration::ZERO }).await;
+                }
+                LookUp::NotThere => {}
+                // It may have been taken, and nobody can say: as with any lost answer, it is not repeated.
+                LookUp::NoAnswer => return Ok(self.note(making, Upshot::called(Outcome::Timeout))),
+            }
+        }
+        self.enter_and_call(making).await
+    }
+
+    /// The handle of an earlier run's submission whose answer did not come in time: it is read before
+    /// anything is submitted anew.
+    pub(super) fn earlier_handle(&self, making: &Making) -> Option<String> {
+        let Attempt { step, about, .. } = &making.attempt;
+        let same = |attempt: &&Attempt| attempt.step == *step && attempt.about == *about;
+        let late = |end: &&AttemptEnd| end.outcome == Outcome::Timeout;
+        self.trail.attempts.iter().rev().filter(same).find_map(|it| it.end().filter(late)?.handle.clone())
+    }
+}

@@ -1,0 +1,28 @@
+//! PostgreSQL, RabbitMQ, providers and workers for the tests that need real ones.
+//!
+//! Knows where `scripts/services` has put the two, and how a worker is started, looked at and disturbed from outside.
+//! Each test has a database and a vhost to itself. Such a test says `#[tokio::test(flavor = "multi_thread")]`:
+//! connections live on while its own thread is busy.
+//! Invariant: nothing here reaches into the crate, and nothing sleeps but [`eventually`].
+
+mod folder;
+mod lease;
+mod postgres;
+mod proof;
+mod rabbitmq;
+mod received;
+mod sandbox;
+mod wait;
+mod worker;
+
+pub(crate) use folder::Config;
+pub(crate) use folder::ConfigFolder;
+pub(crate) use folder::PRICES;
+pub(crate) use postgres::Postgres;
+pub(crate) use rabbitmq::Message;
+pub(crate) use rabbitmq::RabbitMq;
+pub(crate) use received::Received;
+pub(crate) use sandbox::Call;
+pub(crate) use sandbox::Sandbox;
+pub(crate) use wait::eventually;
+pub(crate) use worker::WorkerProcess;
