@@ -84,7 +84,7 @@ async fn existing_store(globals: &Globals, config: &Config) -> Option<Arc<dyn St
     match globals.open_store(config).await {
         Ok(store) => Some(store),
         Err(error) => {
-            if !matches!(error.downcast_ref(), Some(OpenError::Missing(_))) {
+            if !matches!(error.downcast_ref::<OpenError>(), Some(OpenError::Missing(_))) {
                 tracing::warn!("the store cannot be asked, so the files alone are shown: {error:#}");
             }
             None

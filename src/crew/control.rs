@@ -1,8 +1,7 @@
 //! Orders for jobs, and money: stop, resume, top up.
 
 use crate::crew::intake::Trouble;
-use crate::crew::intake::fate;
-use crate::crew::intake::settle;
+use crate::crew::intake::conclude;
 use crate::crew::sweep::announce_job;
 use crate::domain::Usd;
 use crate::jobs::StoredJob;
@@ -44,8 +43,7 @@ impl Control {
                 Ok(message) => self.take(message).await,
                 Err(trouble) => Err(trouble),
             };
-            let fate = fate(taken, delivery.tries);
-            settle(delivery, fate).await;
+            conclude(delivery, taken).await;
         }
     }
 
@@ -135,6 +133,7 @@ fn open(delivery: &Delivery) -> Result<Incoming, Trouble> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crew::intake::fate;
     use crate::crew::intake::tests::engine;
     use crate::domain::Fingerprint;
     use crate::domain::JobId;

@@ -89,8 +89,7 @@ impl Intake {
                 let _ = delivery.leave().await;
                 return;
             };
-            let fate = fate(taken, delivery.tries);
-            settle(delivery, fate).await;
+            conclude(delivery, taken).await;
         }
     }
 
@@ -134,7 +133,8 @@ impl Intake {
         };
         let job = taken.job;
         if let Some(id) = taken.repeated_id {
-            tracing::warn!(job.id = %job.id, "the lead id {id} stands in the list more than once: row numbers are used");
+            let used = "row numbers are used instead";
+            tracing::warn!(job.id = %job.id, "the lead id {id} stands in the list more than once: {used}");
         }
         tracing::info!(job.id = %job.id, workspace.id = %job.workspace, leads = job.leads, "a job is taken in");
         self.announce(&job).await
@@ -185,16 +185,26 @@ pub(super) fn fate(taken: Result<(), Trouble>, tries: u32) -> Fate {
     }
 }
 
-/// Says what becomes of a message that is not done with, and ends its delivery.
-pub(super) async fn settle(delivery: Delivery, fate: Fate) {
+/// Ends a delivery by what came of it.
+pub(super) async fn conclude(delivery: Delivery, taken: Result<(), Trouble>) {
     let Delivery { source, tries, .. } = &delivery;
+    match &taken {
+        Ok(()) | Err(Trouble::Refused(..)) => {}
+        Err(trouble) if *tries == 0 => tracing::warn!(queue = source, "{trouble}; the message comes again"),
+        Err(trouble) => tracing::debug!(queue = source, tries, "{trouble}; the message comes again"),
+    }
+    let fate = fate(taken, *tries);
+    settle(delivery, fate).await;
+}
+
+/// Ends a delivery; what goes to `weir.dead` is counted and said.
+pub(super) async fn settle(delivery: Delivery, fate: Fate) {
     match &fate {
-        Fate::Ack => {}
-        Fate::Retry(_) if *tries > 0 => tracing::debug!(queue = source, tries, "a message is tried again later"),
-        Fate::Retry(_) => tracing::warn!(queue = source, "a message is tried again later"),
+        Fate::Ack | Fate::Retry(_) => {}
         Fate::Dead(reason, detail) => {
             metrics::dead_letter(*reason);
-            tracing::warn!(queue = source, reason = reason.as_str(), "a message goes to weir.dead: {detail}");
+            let (queue, reason) = (&delivery.source, reason.as_str());
+            tracing::warn!(queue, reason, "a message goes to weir.dead: {detail}");
         }
     }
     match delivery.settle(fate).await {

@@ -321,9 +321,9 @@ mod tests {
             Events("wallet_low") {"event_id":"…","at":"2027-01-15T08:00:00.000Z","workspace_id":"acme","balance":"0.005000000","threshold":"10.000000000"}
             Events("wallet_empty") {"event_id":"…","at":"2027-01-15T08:00:00.000Z","workspace_id":"acme","balance":"0.005000000","threshold":"10.000000000"}
             Events("campaign_deactivated") {"event_id":"…","at":"2027-01-15T08:00:00.000Z","workspace_id":"acme","campaign_id":"cmp_1","reason":"wallet_empty"}
-            Events("key_rejected") {"event_id":"…","at":"2027-01-15T08:00:00.000Z","job_id":null,"workspace_id":"acme","campaign_id":null,"lead_id":null,"provider":"leadmagic","key_source":"own","outcome":"key_rejected"}
-            Events("key_rejected") {"event_id":"…","at":"2027-01-15T08:00:00.000Z","job_id":null,"workspace_id":null,"campaign_id":null,"lead_id":null,"provider":"leadmagic","key_source":"house","outcome":"key_rejected"}
-            Events("provider_out_of_credits") {"event_id":"…","at":"2027-01-15T08:00:00.000Z","job_id":null,"workspace_id":null,"campaign_id":null,"lead_id":null,"provider":"leadmagic","key_source":"house"}
+            Events("key_rejected") {"event_id":"…","at":"2027-01-15T08:00:00.000Z","workspace_id":"acme","provider":"leadmagic","key_source":"own"}
+            Events("key_rejected") {"event_id":"…","at":"2027-01-15T08:00:00.000Z","workspace_id":null,"provider":"leadmagic","key_source":"house"}
+            Events("provider_out_of_credits") {"event_id":"…","at":"2027-01-15T08:00:00.000Z","workspace_id":null,"provider":"leadmagic","key_source":"house"}
         "#]]
         .assert_eq(&told);
         assert_eq!(notice_of(&stored(completed())), None);

@@ -260,7 +260,7 @@ impl Station {
             tokio::select! {
                 worked = &mut working => break Some(worked),
                 heard = signals.next() => match heard {
-                    Heard::Reload => reloads.from_files(&format!("sighup-{worker}-{}", clock::wall_ms())).await,
+                    Heard::Reload => reloads.reload_files(&format!("sighup-{worker}-{}", clock::wall_ms())).await,
                     Heard::Stop => {
                         tracing::info!("stopping: calls in flight are settled, no new one is made");
                         tasks.stop();

@@ -20,6 +20,7 @@ pub use lock::JobLock;
 pub use lock::LockError;
 pub use opening::Nature;
 pub use opening::OpenError;
+pub use postgres::CommitObserver;
 pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
 

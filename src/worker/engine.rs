@@ -1,5 +1,6 @@
 //! What all leads of a process share.
 
+use crate::config::Live;
 use crate::domain::KeySource;
 use crate::domain::WorkerId;
 use crate::domain::WorkspaceId;
@@ -27,6 +28,8 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// The worker's own shape, from the boot half of the configuration.
@@ -62,6 +65,8 @@ pub struct Engine {
     pub(super) money: MoneyQueues,
     /// The jobs at work, the configuration and the keys.
     pub works: Works,
+    /// Leads at work at the same time; part of the live half.
+    in_flight: AtomicUsize,
     /// Who this is, and how it keeps others off its slices.
     pub claimant: Claimant,
     /// Who is told of each result before its slice is closed; on one machine, nobody.
@@ -118,10 +123,24 @@ impl Engine {
             readers: Readers::default(),
             money: MoneyQueues::default(),
             works,
+            in_flight: AtomicUsize::new(settings.leads_in_flight),
             claimant,
             announce,
             held: Mutex::default(),
         }
+    }
+
+    /// Another configuration from now on: leads that start later keep to it, and so does their number.
+    pub fn swap(&self, live: Arc<Live>) {
+        let in_flight = usize::try_from(live.leads_in_flight).unwrap_or(usize::MAX);
+        self.in_flight.store(in_flight, Ordering::Relaxed);
+        self.slots.resize(in_flight);
+        self.works.swap(live);
+    }
+
+    /// Leads at work at the same time, at most.
+    pub(super) fn leads_in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
     }
 
     /// The slices in hand, to be renewed.

@@ -6,7 +6,6 @@ use crate::ledger::AccountId;
 use crate::ledger::JobKey;
 use crate::ledger::LedgerError;
 use crate::ledger::SliceNo;
-use crate::queue::Disposition;
 use crate::queue::Queue;
 use crate::queue::Received;
 use crate::queue::SliceMessage;
@@ -82,7 +81,6 @@ impl Pump {
         let mut more_to_come = true;
         let engine = Arc::clone(&self.engine);
         let queue = Arc::clone(&self.queue);
-        let limit = engine.settings.leads_in_flight;
         while !engine.tasks.is_stopping() {
             let held = self.in_hand.len().saturating_add(self.claiming);
             if !more_to_come && held == 0 {
@@ -93,7 +91,7 @@ impl Pump {
                 biased;
                 () = engine.tasks.stopping() => {}
                 Some(ended) = self.running.join_next() => self.take_part(ended?)?,
-                () = engine.active.below(limit), if startable => self.start_next(),
+                () = engine.active.below(engine.leads_in_flight()), if startable => self.start_next(),
                 () = engine.money.changed(), if !startable && !self.turns.is_empty() => {}
                 received = queue.receive(), if more_to_come && held < engine.settings.prefetch => match received {
                     Some(received) => self.claim(received),

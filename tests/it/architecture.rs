@@ -44,10 +44,12 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rusqlite", &["src/store/", "src/cli/bench/floor_wallet.rs"]),
     ("tokio_postgres", &["src/store/postgres/", "src/cli/bench/"]),
     ("deadpool_postgres", &["src/store/postgres/"]),
-    ("lapin", &["src/queue/rabbitmq"]),
+    // The log names it, to silence it.
+    ("lapin", &["src/queue/rabbitmq", "src/cli/logging.rs"]),
     ("axum", &["src/sandbox/", "src/metrics/"]),
     ("metrics_exporter_prometheus", &["src/metrics/"]),
     ("chacha20poly1305", &["src/keys/"]),
+    ("object_store", &["src/crew/s3.rs"]),
     ("anyhow", &["src/cli/", "src/main.rs"]),
     ("clap", &["src/cli/", "src/main.rs"]),
 ];
@@ -89,8 +91,9 @@ impl Source {
 
     /// The lines before a test module, with their numbers.
     fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
-        let code = self.text.split("\n#[cfg(test)]\nmod tests {").next().unwrap();
-        code.lines().enumerate().map(|(at, line)| (at + 1, line))
+        let tests = ["\n#[cfg(test)]\nmod tests {", "\n#[cfg(test)]\npub(super) mod tests {"];
+        let code = tests.iter().filter_map(|start| self.text.find(start)).min().unwrap_or(self.text.len());
+        self.text[..code].lines().enumerate().map(|(at, line)| (at + 1, line))
     }
 
     /// The same, without comments.

@@ -68,13 +68,18 @@ impl Weir {
             waterfall: WaterfallName::new("work_email"),
             content: Fingerprint::from_bytes([7; 16]),
             slice_size: 100,
+            campaign: None,
+            max_spend: None,
+            auto_resume: false,
+            reply: None,
         };
         let job = store.create_job(new).await.unwrap();
         let text = |text: &str| Some(text.to_owned());
         let ada = Lead { full_name: text("Ada Sample"), domain: text("acme.test"), ..Lead::default() };
         let lead = |n: u32, lead| NewLead { n: LeadNo(n), id: LeadId::new(n.to_string()), lead };
-        store.load_leads(job.key, vec![lead(1, Some(ada)), lead(2, None)]).await.unwrap();
-        store.seal_job(job.key).await.unwrap();
+        let load = store.begin_load(job.key).await.unwrap().unwrap();
+        store.load_leads(load, vec![lead(1, Some(ada)), lead(2, None)]).await.unwrap();
+        store.seal_job(load).await.unwrap();
         store.set_budget(job.key, "5".parse().unwrap()).await.unwrap();
     }
 }
@@ -322,7 +327,7 @@ fn a_store_or_a_log_that_is_not_to_be_had_is_refused() {
     let weir = Weir::new();
     let url = ("WEIR__STORE__URL", "postgres://user:hunter2@host/db");
     let postgres = Answer::of(weir.command(&["jobs", "list"]).env(url.0, url.1));
-    postgres.assert_refused(&["comes with the worker", "sqlite://PATH"]);
+    postgres.assert_refused(&["database db at host", "cannot be used as a store"]);
     assert!(!postgres.err.contains("hunter2"));
     Answer::of(weir.command(&["config", "check"]).env("WEIR_LOG_FORMAT", "xml")).assert_refused(&["WEIR_LOG_FORMAT"]);
 }

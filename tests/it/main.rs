@@ -13,4 +13,8 @@ mod readme;
 #[cfg(test)]
 mod sandbox;
 #[cfg(test)]
+mod services;
+#[cfg(test)]
+mod shared_store;
+#[cfg(test)]
 mod store;

@@ -12,7 +12,6 @@ use crate::cli::enrich::setup;
 use crate::cli::enrich::summary;
 use crate::cli::output as printed;
 use crate::config::Live;
-use crate::config::Waterfall;
 use crate::domain::JobId;
 use crate::domain::Usd;
 use crate::domain::WorkspaceId;

@@ -10,7 +10,6 @@ use crate::queue::rabbitmq::control;
 use crate::queue::rabbitmq::control::ControlConsumer;
 use crate::queue::rabbitmq::delivery::Copier;
 use crate::queue::rabbitmq::error::BrokerError;
-use crate::queue::rabbitmq::inbox::Inbox;
 use crate::queue::rabbitmq::link::Connectivity;
 use crate::queue::rabbitmq::link::Link;
 use crate::queue::rabbitmq::publisher;

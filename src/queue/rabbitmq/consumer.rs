@@ -225,7 +225,7 @@ impl Source {
 
     const fn name(&self) -> &'static str {
         match self {
-            Self::Shared(queue) => *queue,
+            Self::Shared(queue) => queue,
             Self::Own(_) => topology::CONTROL,
         }
     }

@@ -21,12 +21,16 @@ use crate::ledger::rules::settle_within;
 use crate::store::postgres::error::explain;
 use crate::store::rows::Hold;
 use crate::store::rows::HoldState;
+use crate::store::rows::IdForm;
 use crate::store::rows::Known;
 use serde::Deserialize;
 use serde::Serialize;
 use std::str::FromStr;
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
+
+/// How attempts are numbered here.
+pub(super) const IDS: IdForm = IdForm::SHARED;
 
 /// Reads a value; one of another type than the schema says is corrupt.
 pub(super) fn column<'row, T: FromSql<'row>>(row: &'row Row, at: usize) -> Result<T, LedgerError> {

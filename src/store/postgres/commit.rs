@@ -23,6 +23,7 @@ use crate::ledger::Then;
 use crate::ledger::rules::JobMoney;
 use crate::store::batch::Batch;
 use crate::store::postgres::attempts::COLUMNS;
+use crate::store::postgres::attempts::IDS;
 use crate::store::postgres::attempts::Stored;
 use crate::store::postgres::attempts::column;
 use crate::store::postgres::attempts::fingerprint;
@@ -44,8 +45,6 @@ use crate::store::postgres::writes::Writing;
 use crate::store::rows::AccountRow;
 use crate::store::rows::JobRow;
 use crate::store::rows::SliceRow;
-use crate::store::rows::id_of;
-use crate::store::rows::ids_of_lead;
 use crate::store::settling::failing_key;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
@@ -336,13 +335,13 @@ impl Wanted {
         self.jobs.insert(lead.job.0);
         self.slices.insert((lead.job.0, int(lead.slice.0)));
         for ended in &boundary.ended {
-            self.attempts.push(id_of(lead, ended.attempt.n)?);
+            self.attempts.push(IDS.id_of(lead, ended.attempt.n)?);
             self.add_failing(boundary.account, ended);
         }
         match &boundary.then {
             Then::Nothing => {}
             Then::Recall(begin) | Then::Begin(begin) => self.add_begin(boundary, begin)?,
-            Then::Submitted(n, _) => self.attempts.push(id_of(lead, *n)?),
+            Then::Submitted(n, _) => self.attempts.push(IDS.id_of(lead, *n)?),
             Then::Finish(_) => {
                 self.leads.insert((lead.job.0, int(lead.lead.0)));
             }
@@ -352,10 +351,10 @@ impl Wanted {
 
     fn add_begin(&mut self, boundary: &Boundary, begin: &Begin) -> Result<(), LedgerError> {
         let lead = boundary.lead;
-        self.attempts.push(id_of(lead, begin.n)?);
+        self.attempts.push(IDS.id_of(lead, begin.n)?);
         // A lead's first attempt has spent nothing yet.
         if boundary.lead_cap.is_some() && begin.n != AttemptNo::FIRST {
-            self.trails.insert(ids_of_lead(lead.job, lead.lead)?);
+            self.trails.insert(IDS.ids_of_lead(lead.job, lead.lead)?);
         }
         if let Some(since_ms) = begin.cached_since_ms {
             let since = self.answers.entry(begin.fingerprint).or_insert(since_ms);

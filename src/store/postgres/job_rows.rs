@@ -281,7 +281,7 @@ pub(super) async fn read_results(
                JOIN leads o ON o.job = l.job AND o.n = coalesce(l.copy_of, l.n) \
                CROSS JOIN LATERAL (SELECT coalesce(sum(charged), 0)::int8 AS cost, \
                    (count(*) FILTER (WHERE source = 'called'))::int4 AS called FROM attempts \
-                 WHERE id BETWEEN l.job << 36 | l.n::int8 << 12 AND l.job << 36 | l.n::int8 << 12 | 16383) t \
+                 WHERE id BETWEEN (l.job << 24 | l.n::int8) << 12 AND ((l.job << 24 | l.n::int8) << 12) | 4095) t \
                ORDER BY l.n";
     let rows = all(client, sql, &[&job.0, &int(after.0), &i64::from(limit)]).await?;
     rows.iter().map(read_result).collect()

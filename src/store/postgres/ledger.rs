@@ -25,11 +25,15 @@ use crate::store::postgres::error::store_error;
 use deadpool_postgres::GenericClient;
 use deadpool_postgres::Transaction;
 use std::pin::Pin;
+use std::time::Duration;
+use tokio::time::sleep;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 /// How often a transaction is run that others stood in the way of.
 const MAX_TRIES: u32 = 3;
+/// Before a transaction is tried again whose connection was cut.
+const PAUSE: Duration = Duration::from_millis(200);
 
 impl Ledger for PostgresStore {
     fn commit(&self, boundary: Boundary) -> Pending {
@@ -96,20 +100,38 @@ where
     let mut tries = 1;
     loop {
         match transact_once(store, &asked, &work).await {
-            Err(error) if is_conflict(&error) && tries < MAX_TRIES => tries += 1,
-            done => return done,
+            Err(Undone::Certainly(error)) if error.is_transient() && tries < MAX_TRIES => {
+                // A conflict is over at once; a connection that was cut is not.
+                if !is_conflict(&error) {
+                    sleep(PAUSE).await;
+                }
+                tries += 1;
+            }
+            Err(Undone::Certainly(error) | Undone::Perhaps(error)) => return Err(error),
+            Ok(done) => return Ok(done),
         }
     }
 }
 
-async fn transact_once<A, T, F>(store: &PostgresStore, asked: &A, work: &F) -> Result<T, LedgerError>
+/// Why a transaction was not done.
+enum Undone {
+    /// Nothing was written.
+    Certainly(LedgerError),
+    /// The connection was lost at the commit: nobody knows.
+    Perhaps(LedgerError),
+}
+
+async fn transact_once<A, T, F>(store: &PostgresStore, asked: &A, work: &F) -> Result<T, Undone>
 where
     F: for<'t> Fn(&'t Transaction<'t>, &'t A) -> Work<'t, T>,
 {
-    let mut client = store.client().await?;
-    let transaction = client.transaction().await.map_err(|error| store_error(&error))?;
-    let done = work(&transaction, asked).await?;
-    transaction.commit().await.map_err(|error| store_error(&error))?;
+    let mut client = store.client().await.map_err(Undone::Certainly)?;
+    let transaction = client.transaction().await.map_err(|error| Undone::Certainly(store_error(&error)))?;
+    let done = work(&transaction, asked).await.map_err(Undone::Certainly)?;
+    transaction.commit().await.map_err(|error| {
+        let error = store_error(&error);
+        if is_conflict(&error) { Undone::Certainly(error) } else { Undone::Perhaps(error) }
+    })?;
     Ok(done)
 }
 

@@ -21,4 +21,5 @@ mod trails;
 mod workspaces;
 mod writes;
 
+pub use committer::CommitObserver;
 pub use connect::PostgresStore;

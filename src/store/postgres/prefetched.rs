@@ -19,17 +19,17 @@ use crate::ledger::LedgerError;
 use crate::ledger::SliceNo;
 use crate::ledger::rules::Settlement;
 use crate::store::batch::add;
+use crate::store::postgres::attempts::IDS;
 use crate::store::postgres::attempts::Stored;
 use crate::store::postgres::attempts::taken;
 use crate::store::postgres::attempts::write_learned;
 use crate::store::postgres::ledger::missing;
 use crate::store::rows::AccountRow;
+use crate::store::rows::IdForm;
 use crate::store::rows::JobRow;
 use crate::store::rows::Known;
 use crate::store::rows::Rows;
 use crate::store::rows::SliceRow;
-use crate::store::rows::id_of;
-use crate::store::rows::ids_of_lead;
 use crate::store::rows::is_reusable;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -132,9 +132,9 @@ impl Prefetched {
         let mut unclear = BTreeSet::new();
         for boundary in boundaries {
             for ended in &boundary.ended {
-                let Some(stored) = self.attempts.get(&id_of(boundary.lead, ended.attempt.n)?) else { continue };
+                let Some(stored) = self.attempts.get(&IDS.id_of(boundary.lead, ended.attempt.n)?) else { continue };
                 if stored.needs_trail(boundary.account, ended)? {
-                    unclear.insert(ids_of_lead(boundary.lead.job, boundary.lead.lead)?);
+                    unclear.insert(IDS.ids_of_lead(boundary.lead.job, boundary.lead.lead)?);
                 }
             }
         }
@@ -143,7 +143,7 @@ impl Prefetched {
     }
 
     fn trail(&self, lead: LeadKey) -> Result<&[Paid], LedgerError> {
-        let (first, _) = ids_of_lead(lead.job, lead.lead)?;
+        let (first, _) = IDS.ids_of_lead(lead.job, lead.lead)?;
         // A batch that fails so is split; alone, a boundary has all that it needs.
         self.trails.get(&first).map(Vec::as_slice).ok_or_else(|| missing("the trail of a lead of this batch"))
     }
@@ -151,7 +151,7 @@ impl Prefetched {
     /// Adds an attempt, as the transaction sees it from now on.
     fn insert(&mut self, lead: LeadKey, id: i64, stored: Stored, paid: Paid) -> Result<(), LedgerError> {
         self.attempts.insert(id, stored);
-        if let Some(trail) = self.trails.get_mut(&ids_of_lead(lead.job, lead.lead)?.0) {
+        if let Some(trail) = self.trails.get_mut(&IDS.ids_of_lead(lead.job, lead.lead)?.0) {
             trail.push(paid);
         }
         Ok(())
@@ -159,6 +159,8 @@ impl Prefetched {
 }
 
 impl Rows for Prefetched {
+    const IDS: IdForm = IDS;
+
     fn account(&mut self, id: AccountId) -> Result<AccountRow, LedgerError> {
         self.accounts.get(&id).cloned().ok_or_else(|| missing("a wallet"))
     }
@@ -187,7 +189,7 @@ impl Rows for Prefetched {
     }
 
     fn known(&mut self, lead: LeadKey, n: AttemptNo) -> Result<Option<Known>, LedgerError> {
-        self.attempts.get(&id_of(lead, n)?).map(Stored::known).transpose()
+        self.attempts.get(&IDS.id_of(lead, n)?).map(Stored::known).transpose()
     }
 
     fn lead_spent_and_held(&mut self, lead: LeadKey) -> Result<(Usd, Usd), LedgerError> {
@@ -212,7 +214,7 @@ impl Rows for Prefetched {
     }
 
     fn insert_begun(&mut self, lead: LeadKey, account: AccountId, begin: &Begin) -> Result<bool, LedgerError> {
-        let id = id_of(lead, begin.n)?;
+        let id = IDS.id_of(lead, begin.n)?;
         if self.attempts.contains_key(&id) {
             return Ok(false);
         }
@@ -225,7 +227,7 @@ impl Rows for Prefetched {
     }
 
     fn insert_unmade(&mut self, lead: LeadKey, ended: &Ended, end: &AttemptEnd) -> Result<bool, LedgerError> {
-        let id = id_of(lead, ended.attempt.n)?;
+        let id = IDS.id_of(lead, ended.attempt.n)?;
         if self.attempts.contains_key(&id) {
             return Ok(false);
         }
@@ -281,7 +283,7 @@ impl Rows for Prefetched {
     }
 
     fn set_handle(&mut self, lead: LeadKey, n: AttemptNo, handle: &str) -> Result<(), LedgerError> {
-        let id = id_of(lead, n)?;
+        let id = IDS.id_of(lead, n)?;
         if let Some(stored) = self.attempts.get(&id)
             && stored.is_awaited()?
         {
@@ -372,7 +374,7 @@ mod tests {
         let mut rows = Prefetched::default();
         assert!(rows.insert_begun(LEAD, WALLET, &begin(1)).unwrap());
         assert!(!rows.insert_begun(LEAD, WALLET, &begin(1)).unwrap());
-        let id = id_of(LEAD, AttemptNo::new(1)).unwrap();
+        let id = IDS.id_of(LEAD, AttemptNo::new(1)).unwrap();
         let settlement = settle_within(PRICE, PRICE).unwrap();
         assert!(!rows.end_attempt(id, &called(), &settlement, Some((AccountId(8), PRICE))).unwrap());
         assert!(!rows.end_attempt(id, &called(), &settlement, Some((WALLET, Usd::ZERO))).unwrap());
@@ -392,7 +394,7 @@ mod tests {
         rows.answers.insert(begin(1).fingerprint, None);
         assert_eq!(rows.reusable(&begin(1)).unwrap(), None);
         rows.insert_begun(LEAD, WALLET, &begin(1)).unwrap();
-        let id = id_of(LEAD, AttemptNo::new(1)).unwrap();
+        let id = IDS.id_of(LEAD, AttemptNo::new(1)).unwrap();
         rows.end_attempt(id, &called(), &settle_within(PRICE, PRICE).unwrap(), None).unwrap();
         assert_eq!(rows.reusable(&begin(2)).unwrap(), Some(taken(&called())));
         let too_old = Begin { cached_since_ms: Some(101), ..begin(2) };
@@ -405,11 +407,11 @@ mod tests {
     fn the_sums_of_a_lead_see_what_was_just_written() {
         let mut rows = Prefetched::default();
         assert!(rows.lead_spent_and_held(LEAD).is_err());
-        rows.trails.insert(ids_of_lead(LEAD.job, LEAD.lead).unwrap().0, Vec::new());
+        rows.trails.insert(IDS.ids_of_lead(LEAD.job, LEAD.lead).unwrap().0, Vec::new());
         rows.insert_begun(LEAD, WALLET, &begin(1)).unwrap();
         assert_eq!(rows.lead_spent_and_held(LEAD).unwrap(), (Usd::ZERO, PRICE));
         assert!(!rows.is_charged(LEAD, begin(1).fingerprint).unwrap());
-        let id = id_of(LEAD, AttemptNo::new(1)).unwrap();
+        let id = IDS.id_of(LEAD, AttemptNo::new(1)).unwrap();
         rows.end_attempt(id, &called(), &settle_within(PRICE, PRICE).unwrap(), None).unwrap();
         rows.insert_begun(LEAD, WALLET, &begin(2)).unwrap();
         assert_eq!(rows.lead_spent_and_held(LEAD).unwrap(), (PRICE, PRICE));
@@ -444,7 +446,7 @@ mod tests {
         rows.insert_begun(LEAD, WALLET, &begin(1)).unwrap();
         rows.set_handle(LEAD, AttemptNo::new(1), "h").unwrap();
         assert_eq!(rows.writes.handles.len(), 1);
-        let id = id_of(LEAD, AttemptNo::new(1)).unwrap();
+        let id = IDS.id_of(LEAD, AttemptNo::new(1)).unwrap();
         rows.end_attempt(id, &called(), &settle_within(Usd::ZERO, PRICE).unwrap(), None).unwrap();
         rows.writes.handles.clear();
         rows.set_handle(LEAD, AttemptNo::new(1), "h").unwrap();

@@ -8,12 +8,12 @@ use crate::jobs::StoredAttempt;
 use crate::ledger::JobKey;
 use crate::ledger::LeadNo;
 use crate::ledger::LedgerError;
+use crate::store::postgres::attempts::IDS;
 use crate::store::postgres::attempts::column;
 use crate::store::postgres::attempts::read_attempt;
 use crate::store::postgres::attempts::read_learned;
 use crate::store::postgres::ledger::all;
 use crate::store::postgres::ledger::number;
-use crate::store::rows::ids_of_lead;
 use deadpool_postgres::GenericClient;
 use std::collections::HashMap;
 use tokio_postgres::Row;
@@ -41,8 +41,8 @@ pub(super) async fn read_trails(
         "SELECT ((id >> 12) & 16777215)::int4, CASE WHEN outcome IS NULL THEN learned END, {ATTEMPT} \
          FROM attempts WHERE id BETWEEN $1 AND $2 ORDER BY id"
     );
-    let (first, _) = ids_of_lead(job, first)?;
-    let (_, last) = ids_of_lead(job, last)?;
+    let (first, _) = IDS.ids_of_lead(job, first)?;
+    let (_, last) = IDS.ids_of_lead(job, last)?;
     let mut trails: HashMap<LeadNo, Trail> = HashMap::new();
     for row in all(client, &sql, &[&first, &last]).await? {
         let trail = trails.entry(LeadNo(number(&row, 0)?)).or_default();
@@ -66,7 +66,7 @@ pub(super) async fn stored_trail(
         "SELECT {ATTEMPT}, began_at, config, CASE WHEN hold IS NOT NULL THEN amount END \
          FROM attempts WHERE id BETWEEN $1 AND $2 ORDER BY id"
     );
-    let (first, last) = ids_of_lead(job, lead)?;
+    let (first, last) = IDS.ids_of_lead(job, lead)?;
     let rows = all(client, &sql, &[&first, &last]).await?;
     rows.iter().map(read_stored).collect()
 }

@@ -184,7 +184,7 @@ impl Rows for SqliteRows<'_> {
         settlement: &Settlement,
         only_open: Option<(AccountId, Usd)>,
     ) -> Result<bool, LedgerError> {
-        let sql = "UPDATE attempts SET hold = ?2, charged = ?3, lost = ?4, outcome = ?5, detail = ?6, found = ?7, \
+        let sql = "UPDATE attempts SET hold = ?2, charged = ?3, lost = lost + ?4, outcome = ?5, detail = ?6, found = ?7, \
                    claim = ?8, source = ?9, duration_ms = ?10, ended_at = ?11, reusable = ?12, learned = NULL \
                    WHERE id = ?1 AND (?13 IS NULL \
                      OR (hold = 'open' AND account = ?13 AND amount = ?14 AND learned IS NULL))";

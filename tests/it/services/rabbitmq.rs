@@ -183,8 +183,8 @@ impl RabbitMq {
         self.reply_queue(queue).await;
         let (exchange, everything) = ("weir.events".into(), "#".into());
         let options = QueueBindOptions::default();
-        let bound = self.channel().await.queue_bind(queue.into(), exchange, everything, options, FieldTable::default());
-        bound.await.unwrap();
+        let channel = self.channel().await;
+        channel.queue_bind(queue.into(), exchange, everything, options, FieldTable::default()).await.unwrap();
     }
 
     /// Deletes a queue, whether it exists or not.

@@ -1,0 +1,51 @@
+//! The shared store: the promises of every store, on a real PostgreSQL, and several workers on one wallet.
+
+use crate::conformance::exercise;
+use crate::conformance::race;
+use crate::services::Postgres;
+use secrecy::SecretString;
+use std::sync::Arc;
+use std::sync::Mutex;
+use weir::store::Nature;
+use weir::store::PostgresStore;
+use weir::store::Store;
+
+async fn open(database: &Postgres) -> Arc<dyn Store> {
+    let url = SecretString::from(database.url());
+    Arc::new(PostgresStore::open(&url, Nature::Sandbox).await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shared_store_keeps_every_promise() {
+    let databases = Mutex::new(Vec::new());
+    exercise(async || {
+        let database = Postgres::fresh().await;
+        let store = open(&database).await;
+        databases.lock().unwrap().push(database);
+        store
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_workers_on_one_hot_wallet_spend_its_last_cent_exactly_once() {
+    let database = Postgres::fresh().await;
+    let mut stores = Vec::new();
+    for _ in 0..4 {
+        stores.push(open(&database).await);
+    }
+    race(&stores, 500).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_connection_costs_no_answer_and_no_cent() {
+    let database = Postgres::fresh().await;
+    let stores = [open(&database).await, open(&database).await];
+    let cut = async {
+        for _ in 0..5 {
+            database.cut_connections().await;
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::join!(race(&stores, 300), cut);
+}
