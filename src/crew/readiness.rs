@@ -5,6 +5,12 @@ use crate::metrics::Readiness;
 use crate::queue::rabbitmq::Broker;
 use crate::queue::rabbitmq::Connectivity;
 use crate::worker::Tasks;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// Between two looks at the broker.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Asked by `/readyz`.
 pub(super) struct Ready {
@@ -16,12 +22,22 @@ impl Ready {
     pub(super) const fn new(broker: Broker, tasks: Tasks) -> Self {
         Self { broker, tasks }
     }
+
+    /// Shows whether the broker blocks, until a stop.
+    pub(super) async fn watch(self: Arc<Self>) {
+        while !self.tasks.is_stopping() {
+            metrics::amqp_blocked(self.broker.health().publishing == Connectivity::Blocked);
+            tokio::select! {
+                () = self.tasks.stopping() => {}
+                () = sleep(LOOK_EVERY) => {}
+            }
+        }
+    }
 }
 
 impl Readiness for Ready {
     fn ready(&self) -> Result<(), String> {
         let health = self.broker.health();
-        metrics::amqp_blocked(health.publishing == Connectivity::Blocked);
         if self.tasks.is_stopping() {
             return Err("draining".to_owned());
         }

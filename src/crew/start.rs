@@ -124,6 +124,7 @@ pub async fn run(crew: Crew) -> Result<(), CrewError> {
         let ready = Arc::new(Ready::new(started.broker.clone(), tasks.clone()));
         // Health and metrics can be asked for while the worker drains.
         let stop = wires.token().cancelled_owned();
+        tasks.spawn(Arc::clone(&ready).watch());
         wires.spawn(async move { drop(metrics::serve(listener, exposition, ready, stop).await) });
     }
     started.work(&tasks, &wires, signals, drain).await

@@ -18,3 +18,5 @@ mod services;
 mod shared_store;
 #[cfg(test)]
 mod store;
+#[cfg(test)]
+mod worker;

@@ -53,11 +53,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// The finder and the verifier that every lead calls, once each.
-const FINDER: &str = "leadmagic";
-const VERIFIER: &str = "zerobounce";
+pub(super) const FINDER: &str = "leadmagic";
+pub(super) const VERIFIER: &str = "zerobounce";
 
 /// The shipped waterfall's cap of a lead: it costs a look-up for every second call.
-const LEAD_CAP: Usd = Usd::from_nanos(500_000_000);
+pub(super) const LEAD_CAP: Usd = Usd::from_nanos(500_000_000);
 
 /// Everything that is the same for all runs.
 pub(super) struct Chain {
@@ -167,7 +167,7 @@ fn waterfall() -> Waterfall {
 }
 
 /// The sandbox knows everybody at `*.hit.test`, and says that the address is valid.
-fn write_list(path: &Path, leads: u32) -> io::Result<()> {
+pub(super) fn write_list(path: &Path, leads: u32) -> io::Result<()> {
     let mut list = BufWriter::new(File::create(path)?);
     writeln!(list, "first_name,last_name,domain")?;
     for n in 1..=leads {

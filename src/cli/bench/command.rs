@@ -4,6 +4,7 @@ use crate::cli::Exit;
 use crate::cli::Globals;
 use crate::cli::bench::enrich;
 use crate::cli::bench::ledger;
+use crate::cli::bench::worker;
 use anyhow::Result;
 
 /// What `weir bench` takes.
@@ -19,6 +20,8 @@ enum Bench {
     Ledger(ledger::Args),
     /// Enrich a made-up list from end to end, beside what its parts cost
     Enrich(enrich::Args),
+    /// Run workers on RabbitMQ and PostgreSQL, from the message of a job to its last result
+    Worker(worker::Args),
 }
 
 /// Runs a benchmark, and prints its figures.
@@ -29,6 +32,7 @@ pub async fn run(args: Args, globals: &Globals) -> Result<Exit> {
     match args.bench {
         Bench::Ledger(args) => ledger::run(&args, globals).await?,
         Bench::Enrich(args) => enrich::run(&args, globals).await?,
+        Bench::Worker(args) => worker::run(&args, globals).await?,
     }
     Ok(Exit::Done)
 }

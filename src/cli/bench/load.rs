@@ -11,7 +11,7 @@ pub(super) const HELD: i64 = 10;
 pub(super) struct Load {
     /// Measured, after the warm-up.
     pub(super) seconds: u32,
-    /// Loops, each with one request under way.
+    /// Loops, each with one request under way; so many at each store.
     pub(super) in_flight: u32,
     /// Used in turn.
     pub(super) wallets: u32,

@@ -12,6 +12,9 @@ use std::io::BufReader;
 use std::process::Child;
 use std::process::Command;
 use std::process::Stdio;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 /// `weir sandbox` on a free port, until dropped.
 pub(super) struct SandboxProcess {
@@ -24,6 +27,12 @@ pub(super) struct SandboxProcess {
 struct Served {
     provider: String,
     base_url: String,
+}
+
+/// What it says of one operation at one provider.
+#[derive(Deserialize)]
+struct Count {
+    calls: u64,
 }
 
 impl SandboxProcess {
@@ -48,10 +57,28 @@ impl SandboxProcess {
         url.with_context(|| format!("the sandbox does not serve {kind}"))
     }
 
+    /// How many calls have arrived, of every kind.
+    pub(super) async fn calls(&self) -> Result<u64> {
+        let url = self.base_urls.values().next().context("the sandbox serves nobody")?;
+        let host = url.trim_start_matches("http://").split('/').next().unwrap_or_default();
+        let mut stream = TcpStream::connect(host).await?;
+        let request = format!("GET /_sandbox/counts HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        let (_, body) = answer.split_once("\r\n\r\n").context("the sandbox's counts cannot be understood")?;
+        sum_of_calls(body)
+    }
+
     /// To ask the system about it.
     pub(super) fn process(&self) -> Process {
         Process(self.child.id())
     }
+}
+
+fn sum_of_calls(counts: &str) -> Result<u64> {
+    let counts: BTreeMap<String, BTreeMap<String, Count>> = serde_json::from_str(counts)?;
+    Ok(counts.values().flat_map(BTreeMap::values).map(|count| count.calls).sum())
 }
 
 impl Drop for SandboxProcess {
@@ -59,5 +86,22 @@ impl Drop for SandboxProcess {
         // It may have ended by itself, with Ctrl-C for instance.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox;
+    use crate::sandbox::Counts;
+
+    #[test]
+    fn the_sandboxs_counts_are_read_as_it_writes_them() {
+        let of = |operation: &'static str, calls: u64| {
+            BTreeMap::from([(operation, sandbox::Count { calls, ..sandbox::Count::default() })])
+        };
+        let counts = [("leadmagic", of("find_email", 3)), ("zerobounce", of("verify_email", 2))];
+        let told = serde_json::to_string(&Counts(BTreeMap::from(counts))).unwrap();
+        assert_eq!(sum_of_calls(&told).unwrap(), 5);
     }
 }

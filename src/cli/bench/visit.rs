@@ -2,7 +2,6 @@
 
 use crate::cli::bench::load::HELD;
 use crate::cli::bench::load::owed;
-use crate::clock;
 use crate::domain::Address;
 use crate::domain::AnswerSource;
 use crate::domain::Attempt;
@@ -23,13 +22,15 @@ use crate::ledger::AccountId;
 use crate::ledger::Answer;
 use crate::ledger::Begin;
 use crate::ledger::Boundary;
+use crate::ledger::Charged;
 use crate::ledger::Committed;
 use crate::ledger::Ended;
 use crate::ledger::LeadKey;
 use crate::ledger::Then;
+use std::time::Duration;
 
 /// How long a hold may last: a lead's deadline and its grace.
-const HOLD_MS: i64 = 15 * 60 * 1000;
+const HOLD_FOR: Duration = Duration::from_secs(15 * 60);
 
 /// The calls of a visit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -88,6 +89,8 @@ impl Visit {
             lead: self.lead,
             account: self.account,
             lead_cap: None,
+            // Nothing is ever low: nobody would hear of it.
+            low_balance: Usd::ZERO,
             ended: turn.ends.map(|call| self.ended(call)).into_iter().collect(),
             then: turn.begins.map_or(Then::Nothing, |call| Then::Begin(Box::new(self.begin(call)))),
         }
@@ -100,12 +103,11 @@ impl Visit {
             Answer::Done => turn.begins.is_none(),
             Answer::Cached(_) | Answer::Refused(_) | Answer::Wait(_) | Answer::Cancelled | Answer::Fenced => false,
         };
-        let charged = turn.ends.map(|_| self.owed());
+        let charged = turn.ends.map(|_| Charged { paid: self.owed(), lost: Usd::ZERO });
         done && committed.charged.iter().eq(charged.iter())
     }
 
     fn begin(&self, call: Call) -> Begin {
-        let now_ms = clock::wall_ms();
         Begin {
             n: self.attempt_no(call),
             run: Run::FIRST,
@@ -116,7 +118,7 @@ impl Visit {
             price: Usd::from_nanos(HELD),
             // The cache is the trail's, not the ledger's: no earlier answer is taken here.
             cached_since_ms: None,
-            expires_ms: now_ms + HOLD_MS,
+            expires_in: HOLD_FOR,
             config_version: ConfigVersion::new("bench"),
         }
     }

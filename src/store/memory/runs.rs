@@ -1,0 +1,246 @@
+//! How a job comes in, is taken up again, and is stopped.
+
+use crate::domain::Ending;
+use crate::domain::Reason;
+use crate::domain::Run;
+use crate::domain::Status;
+use crate::domain::Usd;
+use crate::jobs::JobState;
+use crate::jobs::Load;
+use crate::jobs::LoadError;
+use crate::jobs::NewJob;
+use crate::jobs::NewLead;
+use crate::jobs::StoredJob;
+use crate::ledger::Epoch;
+use crate::ledger::Happening;
+use crate::ledger::JobKey;
+use crate::ledger::LeadNo;
+use crate::ledger::LedgerError;
+use crate::ledger::SliceNo;
+use crate::store::memory::tables::Campaign;
+use crate::store::memory::tables::Job;
+use crate::store::memory::tables::LeadRow;
+use crate::store::memory::tables::Slice;
+use crate::store::memory::tables::Tables;
+use crate::store::memory::tables::number;
+
+/// What a resume came to.
+pub(super) struct Resumed {
+    /// Leads that begin another run.
+    pub(super) leads: u64,
+    /// Is there anything to do that there was not before?
+    pub(super) opened: bool,
+}
+
+/// Stores a job with its wallet and campaign.
+pub(super) fn create_job(tables: &mut Tables, new: NewJob) -> Result<StoredJob, LedgerError> {
+    if tables.jobs.values().any(|job| job.stored.id == new.id) {
+        return Err(LedgerError::Conflict { what: format!("the job id {}", new.id) });
+    }
+    if let Some(campaign) = &new.campaign {
+        let place = (new.workspace.clone(), campaign.as_str().to_owned());
+        tables.campaigns.entry(place).or_insert(Campaign::Active);
+    }
+    let stored = StoredJob {
+        key: JobKey(number(tables.jobs.len()) + 1),
+        account: tables.open_account(&new.workspace),
+        id: new.id,
+        workspace: new.workspace,
+        waterfall: new.waterfall,
+        content: new.content,
+        state: JobState::Loading,
+        run: Run::FIRST,
+        max_spend: new.max_spend,
+        funded: Usd::ZERO,
+        held: Usd::ZERO,
+        leads: 0,
+        slice_size: new.slice_size,
+        campaign: new.campaign,
+        reply: new.reply,
+    };
+    let job = Job {
+        stored: stored.clone(),
+        spent: Usd::ZERO,
+        done: 0,
+        load_number: 0,
+        auto_resume: new.auto_resume,
+        resume_asked: false,
+        updated_ms: tables.now_ms(),
+    };
+    tables.jobs.insert(stored.key, job);
+    Ok(stored)
+}
+
+/// Drops what an earlier load has stored, and ends its right to go on.
+pub(super) fn begin_load(tables: &mut Tables, key: JobKey) -> Option<Load> {
+    let job = tables.jobs.get_mut(&key).filter(|job| job.stored.state == JobState::Loading)?;
+    job.load_number = job.load_number.saturating_add(1);
+    let number = job.load_number;
+    tables.leads.retain(|(of, _), _| *of != key);
+    Some(Load { job: key, number })
+}
+
+fn require_current(tables: &Tables, load: Load) -> Result<(), LoadError> {
+    let is_current = |job: &&Job| job.stored.state == JobState::Loading && job.load_number == load.number;
+    tables.jobs.get(&load.job).filter(is_current).map(drop).ok_or(LoadError::Superseded)
+}
+
+/// Stores leads. One like an earlier one becomes its copy; one that cannot be used has ended before it
+/// began. A repeated id leaves nothing of the batch behind.
+pub(super) fn load_leads(tables: &mut Tables, load: Load, leads: Vec<NewLead>) -> Result<(), LoadError> {
+    require_current(tables, load)?;
+    let before: Vec<LeadNo> = tables.leads.keys().filter(|(job, _)| *job == load.job).map(|(_, n)| *n).collect();
+    for new in leads {
+        let known = tables.leads.iter().any(|((job, _), lead)| *job == load.job && lead.id == new.id);
+        if known {
+            tables.leads.retain(|(job, n), _| *job != load.job || before.contains(n));
+            return Err(LoadError::RepeatedId(new.id));
+        }
+        insert_lead(tables, load.job, new);
+    }
+    Ok(())
+}
+
+fn insert_lead(tables: &mut Tables, job: JobKey, new: NewLead) {
+    let unusable = new.lead.is_none();
+    let lead = new.lead.unwrap_or_default();
+    let fingerprint = lead.fingerprint();
+    let mut others = tables.leads.iter_mut().filter(|((of, _), _)| *of == job);
+    let original = others.find(|(_, other)| other.copy_of.is_none() && other.fingerprint == fingerprint);
+    let copy_of = original.filter(|_| !unusable).map(|((_, n), original)| {
+        original.copies = original.copies.saturating_add(1);
+        *n
+    });
+    let ending = unusable.then(|| Ending::without_address(Status::Skipped, Reason::InvalidInput));
+    let ended = unusable || copy_of.is_some();
+    let row = LeadRow { id: new.id, lead, fingerprint, copy_of, copies: 0, run: Run::FIRST, ended, ending };
+    tables.leads.insert((job, new.n), row);
+}
+
+/// Cuts a loaded job into slices. A job without leads has come to its end.
+pub(super) fn seal(tables: &mut Tables, load: Load) -> Result<(), LoadError> {
+    require_current(tables, load)?;
+    let now_ms = tables.now_ms();
+    let size = tables.job(load.job)?.stored.slice_size;
+    let (mut leads, mut done) = (0, 0);
+    for ((_, n), lead) in tables.leads.iter().filter(|((job, _), _)| *job == load.job) {
+        let place = SliceNo(n.0.saturating_sub(1) / size);
+        let slice = tables.slices.entry((load.job, place)).or_insert_with(|| Slice {
+            epoch: Epoch(0),
+            pending: 0,
+            open: true,
+            since_run: Run::FIRST,
+            queued_ms: None,
+            worker: None,
+            lease_until: 0,
+        });
+        slice.pending += u32::from(!lead.ended);
+        leads += 1;
+        done += u64::from(lead.ending.is_some());
+    }
+    let job = tables.job_mut(load.job)?;
+    (job.stored.leads, job.done, job.updated_ms) = (leads, done, now_ms);
+    job.stored.state = if leads > 0 { JobState::Queued } else { JobState::Completed };
+    if leads == 0 {
+        tell_completed(tables, load.job)?;
+    }
+    Ok(())
+}
+
+/// Tells that every lead of a job has come to its end in this run.
+pub(super) fn tell_completed(tables: &mut Tables, key: JobKey) -> Result<(), LedgerError> {
+    let job = tables.job(key)?.stored.clone();
+    let what = Happening::JobCompleted { workspace: job.workspace, job: key, run: job.run };
+    tables.happened(&format!("{}/{}", job.id, job.run), &what);
+    Ok(())
+}
+
+/// Begins the next run of every lead whose reason can have changed. What had not ended when the job was
+/// cancelled is opened again with it, in the same run.
+pub(super) fn resume(tables: &mut Tables, key: JobKey) -> Result<Resumed, LedgerError> {
+    let job = tables.job(key)?.stored.clone();
+    if job.state == JobState::Loading {
+        return Ok(Resumed { leads: 0, opened: false });
+    }
+    let next = job.run.next();
+    let leads = begin_run(tables, key, next);
+    let was_open = tables.slices.iter().any(|((of, _), slice)| *of == key && slice.open);
+    let opened = leads > 0 || (job.state == JobState::Cancelled && was_open);
+    let now_ms = tables.now_ms();
+    if opened {
+        open_slices(tables, &job, next);
+        let ended = tables.leads.iter().filter(|((of, _), lead)| *of == key && lead.ended && lead.copy_of.is_none());
+        let done: u64 = ended.map(|(_, lead)| u64::from(lead.copies).saturating_add(1)).sum();
+        let row = tables.job_mut(key)?;
+        row.stored.run = if leads > 0 { next } else { job.run };
+        (row.stored.state, row.done, row.updated_ms) = (JobState::Queued, done, now_ms);
+    }
+    tables.job_mut(key)?.resume_asked = false;
+    let has_money = tables.accounts.get(&job.account).is_some_and(|account| account.money.balance.is_positive());
+    if let Some(campaign) = job.campaign.filter(|_| has_money) {
+        if let Some(state) = tables.campaigns.get_mut(&(job.workspace, campaign.as_str().to_owned())) {
+            *state = Campaign::Active;
+        }
+    }
+    Ok(Resumed { leads, opened })
+}
+
+fn begin_run(tables: &mut Tables, key: JobKey, run: Run) -> u64 {
+    let is_resumable = |lead: &LeadRow| lead.ending.as_ref().is_some_and(|ending| ending.reason.is_resumable());
+    let mut begun = 0;
+    for ((of, _), lead) in &mut tables.leads {
+        if *of == key && lead.ended && lead.copy_of.is_none() && is_resumable(lead) {
+            (lead.ended, lead.run) = (false, run);
+            begun += 1;
+        }
+    }
+    begun
+}
+
+/// Counts anew what each slice has to decide, opens those that were closed, and has all that nobody leases
+/// announced.
+fn open_slices(tables: &mut Tables, job: &StoredJob, run: Run) {
+    let now_ms = tables.now_ms();
+    for ((_, n), slice) in tables.slices.iter_mut().filter(|((of, _), _)| *of == job.key) {
+        let first = n.0.saturating_mul(job.slice_size).saturating_add(1);
+        let last = first.saturating_add(job.slice_size.saturating_sub(1));
+        let leads = tables.leads.range((job.key, LeadNo(first))..=(job.key, LeadNo(last)));
+        slice.pending = leads.map(|(_, lead)| u32::from(!lead.ended)).sum();
+        if !slice.open && slice.pending > 0 {
+            (slice.open, slice.since_run) = (true, run);
+        }
+        if slice.open && slice.lease_until <= now_ms {
+            slice.queued_ms = None;
+        }
+    }
+}
+
+/// Resumes the jobs that asked for it; names those in which there is something to do.
+pub(super) fn auto_resume(tables: &mut Tables) -> Result<Vec<JobKey>, LedgerError> {
+    let asked = tables.jobs.iter().filter(|(_, job)| job.resume_asked && job.stored.state != JobState::Loading);
+    let asked: Vec<JobKey> = asked.map(|(key, _)| *key).collect();
+    let mut opened = Vec::new();
+    for key in asked {
+        if resume(tables, key)?.opened {
+            opened.push(key);
+        }
+    }
+    Ok(opened)
+}
+
+/// Stops a job that has not come to its end. One that was still loading ends here.
+pub(super) fn cancel(tables: &mut Tables, key: JobKey) -> Result<bool, LedgerError> {
+    let now_ms = tables.now_ms();
+    let Some(job) = tables.jobs.get_mut(&key) else { return Ok(false) };
+    let was = job.stored.state;
+    match was {
+        JobState::Completed => return Ok(false),
+        JobState::Cancelled => return Ok(true),
+        JobState::Loading | JobState::Queued | JobState::Running => {}
+    }
+    (job.stored.state, job.resume_asked, job.updated_ms) = (JobState::Cancelled, false, now_ms);
+    if was == JobState::Loading {
+        tell_completed(tables, key)?;
+    }
+    Ok(true)
+}
