@@ -61,7 +61,7 @@ pub(super) async fn calm(config: &Config) -> Result<()> {
         if let Err(error) = client.batch_execute("CHECKPOINT").await {
             tracing::debug!("no checkpoint: {error}");
         }
-        Ok(())
+        anyhow::Ok(())
     };
     beside(line, calming).await
 }

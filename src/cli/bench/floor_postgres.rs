@@ -38,8 +38,7 @@ CREATE TABLE weir_bench_floor.entries (
 ";
 const FILL: &str = "INSERT INTO weir_bench_floor.wallets SELECT n, $1::int8 FROM generate_series(0, $2::int4 - 1) n";
 const INSERT: &str = "INSERT INTO weir_bench_floor.entries VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
-const UPDATE: &str =
-    "UPDATE weir_bench_floor.wallets SET balance = balance + $2 WHERE id = $1 AND balance + $2 >= 0";
+const UPDATE: &str = "UPDATE weir_bench_floor.wallets SET balance = balance + $2 WHERE id = $1 AND balance + $2 >= 0";
 const SUMS: &str = "SELECT (SELECT count(*) FROM weir_bench_floor.entries), \
                            (SELECT coalesce(sum(change), 0)::int8 FROM weir_bench_floor.entries), \
                            (SELECT sum(balance)::int8 FROM weir_bench_floor.wallets)";
@@ -75,7 +74,7 @@ async fn create(config: &Config, wallets: u32) -> Result<()> {
     let creating = async move {
         client.batch_execute(SCHEMA).await?;
         client.execute(FILL, &[&FUNDED, &count]).await?;
-        Ok(())
+        anyhow::Ok(())
     };
     database::beside(line, creating).await
 }
@@ -129,7 +128,7 @@ async fn check(config: &Config, wallets: u32, tickets: u32) -> Result<()> {
     let reading = async move {
         let row = client.query_one(SUMS, &[]).await?;
         client.batch_execute(CLEAR).await?;
-        Ok((row.try_get::<_, i64>(0)?, row.try_get::<_, i64>(1)?, row.try_get::<_, i64>(2)?))
+        anyhow::Ok((row.try_get::<_, i64>(0)?, row.try_get::<_, i64>(1)?, row.try_get::<_, i64>(2)?))
     };
     let (rows, change, balances) = database::beside(line, reading).await?;
     let cost: i64 = (0..tickets).map(owed).sum();

@@ -41,7 +41,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "URL", value_parser = database::address)]
     store: Option<SecretString>,
     /// Use the wallets through so many stores at once too, as so many workers do
-    #[arg(long, value_name = "N", default_value_t = 1, requires = "store", value_parser = value_parser!(u32).range(1..=64))]
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "store",
+          value_parser = value_parser!(u32).range(1..=64))]
     stores: u32,
 }
 

@@ -50,7 +50,7 @@ impl Tables {
     /// Has every job come to its end?
     pub(crate) fn is_finished(&self) -> bool {
         self.slices.values().all(|slice| !slice.open)
-            && self.jobs.values().all(|job| job.stored.state == JobState::Completed)
+            && self.jobs.values().all(|job| matches!(job.stored.state, JobState::Completed | JobState::Cancelled))
     }
 
     /// Every lead that is no copy: its run, and how that has ended.

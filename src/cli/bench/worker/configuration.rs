@@ -44,7 +44,8 @@ pub(super) fn address_of(path: &Path) -> Result<Url> {
 
 fn text(finder: &str, verifier: &str, lists: &Url, in_flight: u32) -> String {
     let mut text = format!(
-        "[broker]\nprefetch = {}\n[worker]\nleads_in_flight = {in_flight}\nslice_size = {SLICE_SIZE}\nsources = [\"{lists}\"]\n",
+        "[broker]\nprefetch = {}\n\
+         [worker]\nleads_in_flight = {in_flight}\nslice_size = {SLICE_SIZE}\nsources = [\"{lists}\"]\n",
         prefetch(in_flight)
     );
     for (name, base_url, price) in [(FINDER, finder, FIND_PRICE), (VERIFIER, verifier, VERIFY_PRICE)] {
@@ -54,7 +55,8 @@ fn text(finder: &str, verifier: &str, lists: &Url, in_flight: u32) -> String {
         ));
     }
     text.push_str(&format!(
-        "[waterfalls.{WATERFALL}]\nfind = [\"{FINDER}\"]\nverify = [\"{VERIFIER}\"]\nmax_spend_per_lead = \"{LEAD_CAP}\"\n"
+        "[waterfalls.{WATERFALL}]\nfind = [\"{FINDER}\"]\nverify = [\"{VERIFIER}\"]\n\
+         max_spend_per_lead = \"{LEAD_CAP}\"\n"
     ));
     text
 }
@@ -77,7 +79,10 @@ mod tests {
         fs::write(folder.path().join("weir.toml"), text).unwrap();
         let key = |name: &str| (name == KEY_VARIABLE).then(|| "key".to_owned());
         let config = load(Some(folder.path()), &key, &[]).unwrap();
-        assert_eq!((config.live.leads_in_flight, config.boot.broker_prefetch, config.boot.slice_size), (1_500, 30, 100));
+        assert_eq!(
+            (config.live.leads_in_flight, config.boot.broker_prefetch, config.boot.slice_size),
+            (1_500, 30, 100)
+        );
         assert_eq!(config.warnings, Vec::<String>::new());
         for provider in config.live.providers.values() {
             assert_eq!((provider.requests_per_second, provider.max_in_flight), (None, MAX_IN_FLIGHT));

@@ -87,7 +87,10 @@ mod tests {
         let job = MadeUpJob::new(count);
         let message = job.message(folder).unwrap();
         let Ok(Incoming::Enrich(read)) = read(Some(&message.kind), "enrich", &message.body) else { panic!() };
-        assert_eq!((read.job_id, read.workspace_id, read.waterfall.as_deref()), (job.id, job.workspace, Some(WATERFALL)));
+        assert_eq!(
+            (read.job_id, read.workspace_id, read.waterfall.as_deref()),
+            (job.id, job.workspace, Some(WATERFALL))
+        );
         read.leads
     }
 

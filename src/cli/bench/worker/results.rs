@@ -23,8 +23,9 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 const RESULTS: &str = "weir.results";
-/// Empty before a run and after it.
-const QUEUES: [&str; 6] = [RESULTS, "weir.enrich", "weir.copy", "weir.jobcontrol", "weir.slices", "weir.dead"];
+const DEAD: &str = "weir.dead";
+/// Where something may lie.
+const QUEUES: [&str; 6] = [RESULTS, DEAD, "weir.enrich", "weir.copy", "weir.jobcontrol", "weir.slices"];
 
 /// Deliveries on their way, and those acknowledged together.
 const PREFETCH: u16 = 1_000;
@@ -77,13 +78,15 @@ impl Results {
         Ok(Self { connection, channel })
     }
 
-    /// What lies in a queue is somebody's.
+    /// What lies there before the first run is somebody's.
     pub(super) async fn require_empty(&self) -> Result<()> {
         for queue in QUEUES {
             let depth = self.depth(queue).await?;
             if depth > 0 {
                 let name = "name a virtual host of the benchmark's own";
-                return Err(BadInput(format!("{queue} holds {depth} messages: empty it, or {name} with --broker")).into());
+                return Err(
+                    BadInput(format!("{queue} holds {depth} messages: empty it, or {name} with --broker")).into()
+                );
             }
         }
         Ok(())
@@ -100,7 +103,7 @@ impl Results {
         Ok(u64::from(declared.with_context(|| format!("{queue} cannot be asked"))?.message_count()))
     }
 
-    /// Takes `count` messages out, of which none may be left then, here or elsewhere.
+    /// Takes `count` results and completions out; none may be left then, and nothing may lie in `weir.dead`.
     pub(super) async fn drain(&self, count: u64) -> Result<Drained> {
         let channel = self.connection.create_channel().await?;
         channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
@@ -116,7 +119,10 @@ impl Results {
             }
         }
         channel.close(200, "OK".into()).await?;
-        self.require_empty().await?;
+        for queue in [RESULTS, DEAD] {
+            let left = self.depth(queue).await?;
+            ensure!(left == 0, "{left} messages too many lie in {queue}");
+        }
         Ok(drained)
     }
 
@@ -153,7 +159,8 @@ mod tests {
     #[test]
     fn results_and_completions_are_told_apart_and_only_a_verified_lead_told_once_counts() {
         let mut drained = Drained::default();
-        let verified = br#"{"event_id":"e1","at":"2026-11-21T10:00:00.123Z","job_id":"j","lead_id":"7","status":"verified"}"#;
+        let verified =
+            br#"{"event_id":"e1","at":"2026-11-21T10:00:00.123Z","job_id":"j","lead_id":"7","status":"verified"}"#;
         let completed = br#"{"event_id":"e2","at":"2026-11-21T10:00:01.000Z","job_id":"j","by_status":{"verified":1}}"#;
         let skipped = br#"{"event_id":"e3","at":null,"job_id":"j","lead_id":"8","status":"skipped"}"#;
         drained.take(verified).unwrap();
