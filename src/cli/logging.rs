@@ -42,11 +42,12 @@ pub fn start() -> anyhow::Result<()> {
 
 /// Libraries never log below `warn`, whatever `WEIR_LOG` says: what they log lower down may hold
 /// addresses, bodies and keys. lapin never logs at all: it warns of a returned message with its body,
-/// and of what is lost with a connection we tell ourselves.
+/// and of what is lost with a connection we tell ourselves. Nor does the verifier of certificates: that a
+/// certificate does not fit is said by whoever wanted it.
 fn is_ours_or_grave(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
     let is_of = |name: &str| target.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"));
-    is_of("weir") || (*metadata.level() <= Level::WARN && !is_of("lapin"))
+    is_of("weir") || (*metadata.level() <= Level::WARN && !is_of("lapin") && !is_of("rustls_platform_verifier"))
 }
 
 fn choose_format(written: Option<&str>, on_terminal: bool) -> Result<Format, BadInput> {

@@ -51,13 +51,15 @@ pub(super) fn find_stranded(tables: &mut Tables, idle: Duration, per_job: u32) -
         if !matches!(job.stored.state, JobState::Queued | JobState::Running | JobState::Cancelled) {
             continue;
         }
-        let open = || tables.slices.iter().filter(|((of, _), slice)| of == key && slice.open);
-        let nothing_in_hand = !open().any(|(_, slice)| slice.queued_ms.is_some() || slice.lease_until >= now_ms);
+        let open: Vec<(&(JobKey, SliceNo), &Slice)> =
+            tables.slices.iter().filter(|((of, _), slice)| of == key && slice.open).collect();
+        let is_in_hand = |slice: &Slice| slice.queued_ms.is_some() || slice.lease_until >= now_ms;
+        let nothing_in_hand = !open.iter().any(|(_, slice)| is_in_hand(slice));
         let is_idle = |slice: &Slice| match slice.queued_ms {
             Some(queued) if slice.lease_until < now_ms && queued.max(slice.lease_until) < since => true,
             Some(_) | None => nothing_in_hand && job.updated_ms < since,
         };
-        let of_job = open().filter(|(_, slice)| is_idle(slice)).map(|(place, _)| *place);
+        let of_job = open.into_iter().filter(|(_, slice)| is_idle(slice)).map(|(place, _)| *place);
         stranded.extend(of_job.take(usize::try_from(per_job).unwrap()));
     }
     for place in &stranded {

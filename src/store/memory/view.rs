@@ -88,13 +88,14 @@ impl Tables {
 
     fn job_problems(&self, job: &Job) -> Vec<String> {
         let id = &job.stored.id;
-        let attempts = || self.attempts.iter().filter(|(_, row)| row.job == job.stored.key);
-        let charged = sum(attempts().map(|(_, row)| row.charged));
-        let open = sum(attempts().filter_map(|(_, row)| row.open_amount()));
+        let attempts: Vec<(&i64, &AttemptRow)> =
+            self.attempts.iter().filter(|(_, row)| row.job == job.stored.key).collect();
+        let charged = sum(attempts.iter().map(|(_, row)| row.charged));
+        let open = sum(attempts.iter().filter_map(|(_, row)| row.open_amount()));
         let mut problems = Vec::new();
         problems.extend(difference(&format!("what job {id} has spent"), job.spent, charged));
         problems.extend(difference(&format!("what job {id} holds"), job.stored.held, open));
-        for (attempt, row) in attempts() {
+        for (attempt, row) in attempts {
             let name = format!("attempt {} of lead {} of job {id}", row.attempt.n, row.lead.0);
             if row.open_amount().is_some() != row.attempt.end().is_none() {
                 problems.push(format!("the hold of {name} is open and its answer known, or the reverse"));

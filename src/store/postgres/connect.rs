@@ -20,6 +20,7 @@ use rustls::ClientConfig;
 use rustls_platform_verifier::BuilderVerifierExt;
 use secrecy::ExposeSecret;
 use secrecy::SecretString;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -134,7 +135,8 @@ impl Door {
         let mode = self.config.get_ssl_mode();
         let is_remote = !self.config.get_hostaddrs().is_empty()
             || self.config.get_hosts().iter().any(|host| matches!(host, Host::Tcp(_)));
-        if mode == SslMode::Disable || !is_remote {
+        let is_wanted = mode != SslMode::Prefer || !self.is_here();
+        if mode == SslMode::Disable || !is_remote || !is_wanted {
             let line = self.connect(NAME).await.map_err(unusable)?;
             return Ok((self, line));
         }
@@ -154,6 +156,15 @@ impl Door {
             }
             secured => secured.map_err(unusable),
         }
+    }
+
+    /// On this machine nobody listens in, and a server's certificate rarely names it.
+    fn is_here(&self) -> bool {
+        let is_here = |host: &Host| match host {
+            Host::Tcp(name) => name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()),
+            Host::Unix(_) => true,
+        };
+        self.config.get_hosts().iter().all(is_here) && self.config.get_hostaddrs().iter().all(IpAddr::is_loopback)
     }
 
     /// A new connection, or why there is none.

@@ -101,7 +101,7 @@ pub(super) async fn insert_job(
     job: &NewJob,
     account: AccountId,
 ) -> Result<bool, LedgerError> {
-    // A number that an insert in vain would use up is missed one day: an attempt's id has 19 bits for it.
+    // A number that an insert in vain would use up is missed one day: an attempt's id has 27 bits for it.
     let sql = "INSERT INTO jobs (job_id, workspace, account, kind, state, waterfall, campaign, content, max_spend, \
                  slice_size, auto_resume, reply_to, correlation_id, created_at, updated_at) \
                SELECT $1::text, $2::text, $3::int8, 'enrich', 'loading', $4::text, $5::text, $6::bytea, $7::int8, \
@@ -169,7 +169,7 @@ pub(super) async fn insert_leads(
                    OVER (PARTITION BY t.usable, t.fingerprint ORDER BY t.n), t.n)) END AS copy_of \
                  FROM unnest($2::int4[], $3::text[], $4::text[], $5::bytea[], $6::bool[]) \
                    AS t (n, lead_id, fields, fingerprint, usable) \
-                 LEFT JOIN leads o ON o.job = $1 AND o.fingerprint = t.fingerprint AND o.copy_of IS NULL \
+                 LEFT JOIN leads o ON o.job + 0 = $1 AND o.fingerprint = t.fingerprint AND o.copy_of IS NULL \
                    AND NOT o.ended) p \
                ON CONFLICT (job, n) DO NOTHING";
     let empty = Lead::default();

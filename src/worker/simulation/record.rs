@@ -3,6 +3,7 @@
 use crate::domain::AnswerSource;
 use crate::domain::AttemptEnd;
 use crate::domain::KeySource;
+use crate::domain::Outcome;
 use crate::domain::Usd;
 use crate::domain::WorkerId;
 use crate::ledger::Ended;
@@ -52,24 +53,38 @@ impl Record {
         self.0[call].fate = fate;
     }
 
-    /// A worker commits the end of an attempt of this person: the oldest of its calls that fits is booked.
-    /// Returns what that call's answer said, and whose key it was made with.
-    pub(super) fn book(&mut self, worker: &WorkerId, person: &str, ended: &Ended, fate: Fate) -> Option<&Call> {
+    /// A worker commits the end of an attempt of this person: a call that fits is booked; of several, one for which
+    /// what the worker says `is_owed`. Returns it.
+    pub(super) fn book(
+        &mut self,
+        worker: &WorkerId,
+        person: &str,
+        ended: &Ended,
+        fate: Fate,
+        is_owed: impl Fn(&Call) -> bool,
+    ) -> Option<&Call> {
         let end = ended.attempt.end().filter(|end| end.source == AnswerSource::Called)?;
+        if matches!(end.outcome, Outcome::RateLimited(_) | Outcome::Unavailable(_)) {
+            // What it came to is that its calls were all retryable.
+            return None;
+        }
         let about = ended.attempt.about.as_ref().map(|address| address.as_str());
-        let fits = |call: &&mut Call| {
+        let fits = |call: &Call| {
             call.fate == CallFate::Over
                 && call.worker == *worker
+                && call.key_source == ended.attempt.key_source
                 && call.question.person == person
                 && call.question.step == ended.attempt.step
                 && about.is_none_or(|about| about == call.question.about)
         };
-        let call = self.0.iter_mut().find(fits)?;
-        call.fate = match fate {
+        let fitting: Vec<usize> = (0..self.0.len()).filter(|place| fits(&self.0[*place])).collect();
+        let owed = fitting.iter().copied().find(|place| is_owed(&self.0[*place]));
+        let place = owed.or(fitting.first().copied())?;
+        self.0[place].fate = match fate {
             Fate::Commits(_) | Fate::CommitsTwice(_) => CallFate::Booked(end.clone(), ended.owed),
             Fate::Fails(_) | Fate::NeverAsked => CallFate::Unbookable,
         };
-        Some(call)
+        self.0.get(place)
     }
 
     pub(super) fn calls(&self) -> &[Call] {

@@ -24,6 +24,7 @@ use crate::worker::simulation::prices::worst_credits;
 use crate::worker::simulation::providers::Providers;
 use crate::worker::simulation::providers::Reply;
 use crate::worker::simulation::question::Question;
+use crate::worker::simulation::record::Call;
 use crate::worker::simulation::record::Record;
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
@@ -141,14 +142,15 @@ impl Stage {
             if ended.attempt.outcome() == Some(Outcome::Unaffordable) {
                 self.given_up.lock().unwrap().insert((lead.0, lead.1, ended.attempt.n.get()));
             }
-            let mut record = self.record();
-            let Some(call) = record.book(worker, &person.domain, ended, fate) else { continue };
-            let owed = match call.key_source {
-                KeySource::Own => vec![Usd::ZERO],
-                KeySource::House => self.prices(&call.question, call.told),
+            let is_owed = |call: &Call| match call.key_source {
+                KeySource::Own => ended.owed == Usd::ZERO,
+                KeySource::House => self.prices(&call.question, call.told).contains(&ended.owed),
             };
-            if !owed.contains(&ended.owed) {
-                let what = format!("{} is owed for {}, whose provider takes {owed:?}", ended.owed, call.question);
+            let mut record = self.record();
+            let booked = record.book(worker, &person.domain, ended, fate, is_owed);
+            if let Some(call) = booked.filter(|call| !is_owed(call)) {
+                let Call { question, told, .. } = call;
+                let what = format!("{} is owed for {question}, whose provider takes {told} credits", ended.owed);
                 self.findings.report(Rule::G5Unbooked, what);
             }
         }

@@ -284,7 +284,7 @@ impl World {
                 self.reloaded = true;
                 for place in 0..WORKERS {
                     if let Some(worker) = self.worker(place) {
-                        worker.engine.works.swap(Arc::clone(&self.stage.plan.lives[1]));
+                        worker.engine.swap(Arc::clone(&self.stage.plan.lives[1]));
                     }
                 }
             }

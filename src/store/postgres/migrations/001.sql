@@ -72,7 +72,9 @@ CREATE TABLE leads (
   PRIMARY KEY (job, n)
 ) WITH (fillfactor = 80);
 CREATE UNIQUE INDEX leads_ids ON leads (job, lead_id);
-CREATE INDEX leads_alike ON leads (job, fingerprint) WHERE copy_of IS NULL;
+-- Over `job + 0`, so that no other index can be taken for the look-up: without statistics, which a table that has
+-- just grown lacks, the planner takes the primary key, and reads the whole job for each lead.
+CREATE INDEX leads_alike ON leads (fingerprint, (job + 0)) WHERE copy_of IS NULL;
 CREATE INDEX leads_copies ON leads (job, copy_of) WHERE copy_of IS NOT NULL;
 
 -- `pending` counts the leads that the current run has still to decide. A slice is open until they have
