@@ -52,24 +52,24 @@ mod tests {
     use super::*;
     use crate::domain::Address;
     use crate::domain::AnswerSource;
-    use crate::domain::JobId;
-    use crate::domain::LeadId;
-    use crate::domain::ProviderName;
-    use crate::domain::Run;
-    use crate::domain::Verdict;
     use crate::domain::Attempt;
     use crate::domain::AttemptEnd;
     use crate::domain::AttemptNo;
     use crate::domain::AttemptState;
     use crate::domain::ConfigVersion;
     use crate::domain::Fingerprint;
+    use crate::domain::JobId;
     use crate::domain::KeySource;
+    use crate::domain::LeadId;
     use crate::domain::Operation;
     use crate::domain::Outcome;
+    use crate::domain::ProviderName;
     use crate::domain::Reason;
+    use crate::domain::Run;
     use crate::domain::Status;
     use crate::domain::Step;
     use crate::domain::Usd;
+    use crate::domain::Verdict;
     use crate::domain::WaterfallName;
     use crate::domain::WorkspaceId;
     use crate::jobs::JobState;
@@ -126,6 +126,7 @@ mod tests {
             n: LeadNo(1),
             id: LeadId::new("1"),
             ending: None,
+            ended_ms: None,
             cost,
             called: 1,
             run: Run::FIRST,

@@ -26,13 +26,13 @@ const QUEUE: &str = "weir.jobcontrol";
 pub(super) struct Control {
     engine: Arc<Engine>,
     queue: Arc<dyn Queue>,
-    pulse: Arc<Notify>,
+    paid: Arc<Notify>,
 }
 
 impl Control {
-    /// Announces slices in `queue`; `pulse` looks at once for jobs that a top-up resumes.
-    pub(super) fn new(engine: Arc<Engine>, queue: Arc<dyn Queue>, pulse: Arc<Notify>) -> Self {
-        Self { engine, queue, pulse }
+    /// Announces slices in `queue`; `paid` has somebody look at once for jobs that a top-up resumes.
+    pub(super) fn new(engine: Arc<Engine>, queue: Arc<dyn Queue>, paid: Arc<Notify>) -> Self {
+        Self { engine, queue, paid }
     }
 
     /// Until a stop.
@@ -121,7 +121,7 @@ impl Control {
             LedgerError::Insufficient { .. } | LedgerError::Unavailable(_) | LedgerError::Corrupt(_) => error.into(),
         })?;
         tracing::info!(workspace.id = %workspace, booked, "a top-up came in");
-        self.pulse.notify_one();
+        self.paid.notify_one();
         Ok(())
     }
 }
@@ -198,12 +198,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_top_up_is_booked_once_and_wakes_the_pulse() {
+    async fn a_top_up_is_booked_once_and_wakes_who_resumes_jobs() {
         let (control, _folder) = control(None).await;
         let top_up = |amount: &str| json!({"workspace_id": "acme", "amount": amount, "ref": "in_1"});
         for _ in 0..2 {
             assert_eq!(take(&control, top_up("25.00")).await, Fate::Ack);
-            control.pulse.notified().await;
+            control.paid.notified().await;
         }
         let declined = json!({"workspace_id": "acme", "amount": "5.00", "ref": "in_2", "declined": true});
         assert_eq!(take(&control, declined).await, Fate::Ack);

@@ -253,6 +253,7 @@ impl From<IntakeError> for Trouble {
             IntakeError::OtherContent(id) => other_content(&id),
             IntakeError::OtherWorkspace(id) => other_workspace(&id),
             IntakeError::RepeatedId(_) => Self::invalid("leads: a lead_id is used twice"),
+            IntakeError::TooMany { most } => Self::invalid(&format!("leads: a job has {most} at most")),
             IntakeError::Superseded => Self::Busy,
         }
     }

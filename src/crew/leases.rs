@@ -1,9 +1,7 @@
 //! The slices in hand stay this worker's as long as it renews their leases.
 
 use crate::crew::teller::Episode;
-use crate::jobs::Held;
 use crate::worker::Engine;
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -20,19 +18,17 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Renews leases.
 pub(super) struct Leases {
     engine: Arc<Engine>,
-    /// Another's by now, and said so; their leads here have still to notice.
-    lost: HashSet<Held>,
     store_fails: Episode,
 }
 
 impl Leases {
     /// For the slices that `engine` holds.
     pub(super) fn new(engine: Arc<Engine>) -> Self {
-        Self { engine, lost: HashSet::new(), store_fails: Episode::default() }
+        Self { engine, store_fails: Episode::default() }
     }
 
     /// Until a stop, and on until no slice is in hand: a drain may outlast a lease.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(self) {
         let engine = Arc::clone(&self.engine);
         let mut pause = RENEW_EVERY;
         loop {
@@ -51,17 +47,13 @@ impl Leases {
     }
 
     /// Renews what is in hand; how long to wait then.
-    async fn renew(&mut self) -> Duration {
-        let held = self.engine.held();
-        if held.is_empty() {
-            return RENEW_EVERY;
-        }
-        match self.engine.store.renew_slices(held, LEASE).await {
+    async fn renew(&self) -> Duration {
+        match self.engine.renew().await {
             Ok(lost) => {
                 if self.store_fails.ends() {
                     tracing::info!("leases are renewed again");
                 }
-                for held in newly_lost(&mut self.lost, lost) {
+                for held in lost {
                     tracing::info!(job = held.job.0, slice = held.slice.0, "a slice is another worker's by now");
                 }
                 RENEW_EVERY
@@ -73,30 +65,5 @@ impl Leases {
                 TRY_AGAIN
             }
         }
-    }
-}
-
-/// Those of `lost` that were not known to be; from now on exactly these are.
-fn newly_lost(known: &mut HashSet<Held>, lost: Vec<Held>) -> Vec<Held> {
-    let new = lost.iter().filter(|held| !known.contains(held)).copied().collect();
-    *known = lost.into_iter().collect();
-    new
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ledger::Epoch;
-    use crate::ledger::JobKey;
-    use crate::ledger::SliceNo;
-
-    #[test]
-    fn a_lost_slice_is_told_of_once_and_again_under_its_next_epoch() {
-        let held = |slice, epoch| Held { job: JobKey(1), slice: SliceNo(slice), epoch: Epoch(epoch) };
-        let mut known = HashSet::new();
-        assert_eq!(newly_lost(&mut known, vec![held(0, 1)]), [held(0, 1)]);
-        assert_eq!(newly_lost(&mut known, vec![held(0, 1), held(1, 1)]), [held(1, 1)]);
-        assert!(newly_lost(&mut known, Vec::new()).is_empty());
-        assert_eq!(newly_lost(&mut known, vec![held(0, 2)]), [held(0, 2)]);
     }
 }

@@ -6,6 +6,7 @@
 //! it is recorded, and nothing that is recorded is lost with a message.
 
 mod control;
+mod gauges;
 mod intake;
 mod leases;
 mod presence;
@@ -13,6 +14,7 @@ mod pulse;
 mod readiness;
 mod relay;
 mod reload;
+mod resumes;
 #[cfg(feature = "s3")]
 mod s3;
 mod sources;
@@ -20,6 +22,7 @@ mod start;
 mod sweep;
 mod teller;
 
+pub use gauges::Gauges;
 pub use start::Crew;
 pub use start::CrewError;
 pub use start::run;

@@ -1,35 +1,37 @@
 //! A heartbeat a second: it says that this worker lives, and brings back what it may not have heard of.
 
 use crate::crew::reload::Reloads;
-use crate::crew::sweep::announce_job;
 use crate::crew::teller::Episode;
 use crate::domain::WorkspaceId;
 use crate::jobs::JobState;
 use crate::ledger::LedgerError;
-use crate::queue::Queue;
 use crate::worker::Engine;
+use futures_util::future::join_all;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio::time::sleep;
 
 const EVERY: Duration = Duration::from_secs(1);
+/// Workspaces whose keys are read at once.
+const READ_AT_ONCE: usize = 8;
 
-/// Keeps up with what others have changed in the store: keys, configurations, money, jobs.
+/// Keeps up with what others have changed in the store: keys, configurations, jobs.
 pub(super) struct Pulses {
     engine: Arc<Engine>,
-    queue: Arc<dyn Queue>,
     reloads: Arc<Reloads>,
     wake: Arc<Notify>,
     /// Workspaces at work whose keys have changed and could not be read since.
-    stale: Vec<WorkspaceId>,
+    stale: BTreeSet<WorkspaceId>,
     store_fails: Episode,
 }
 
 impl Pulses {
     /// `wake` makes the next heartbeat come at once.
-    pub(super) fn new(engine: Arc<Engine>, queue: Arc<dyn Queue>, reloads: Arc<Reloads>, wake: Arc<Notify>) -> Self {
-        Self { engine, queue, reloads, wake, stale: Vec::new(), store_fails: Episode::default() }
+    pub(super) fn new(engine: Arc<Engine>, reloads: Arc<Reloads>, wake: Arc<Notify>) -> Self {
+        Self { engine, reloads, wake, stale: BTreeSet::new(), store_fails: Episode::default() }
     }
 
     /// Until a stop.
@@ -56,49 +58,57 @@ impl Pulses {
         }
     }
 
+    /// Does all it can; what fails in one part keeps nobody from the others.
     async fn beat(&mut self) -> Result<(), LedgerError> {
         let Engine { store, works, claimant, .. } = &*self.engine;
         let version = works.live().version.clone();
+        let asked = Instant::now();
         let pulse = store.heartbeat(&claimant.worker, &version).await?;
-        self.revoke_keys(pulse.keys_version).await?;
+        let read = self.revoke_keys(pulse.keys_version).await;
+        self.engine.works.keyring().beat(asked);
+        let looked = self.cancel_jobs().await;
         self.reloads.catch_up(pulse.config_seq).await;
-        self.cancel_jobs().await?;
-        self.resume_jobs().await
+        read.and(looked)
     }
 
-    /// Reads the changed keys of workspaces at work, which revokes those in hand that are gone.
+    /// Reads the changed keys of workspaces at work, which revokes those in hand that are gone. Where they
+    /// cannot be read, all in hand are revoked; they are read again with the next beat.
     async fn revoke_keys(&mut self, version: u64) -> Result<(), LedgerError> {
-        let keyring = self.engine.works.keyring();
-        self.stale.extend(keyring.advance(version));
-        while let Some(workspace) = self.stale.last() {
-            keyring.of(&*self.engine.store, workspace).await?;
-            self.stale.pop();
-        }
-        Ok(())
-    }
-
-    /// Calls nothing more for jobs that were cancelled elsewhere.
-    async fn cancel_jobs(&self) -> Result<(), LedgerError> {
         let Engine { store, works, .. } = &*self.engine;
-        for key in works.at_work() {
-            let job = store.read_job(key).await?;
-            if let Some(job) = job.filter(|job| job.state == JobState::Cancelled) {
-                tracing::info!(job.id = %job.id, "the job is cancelled: nothing more is called for it");
-                works.cancel(key);
+        let keyring = works.keyring();
+        self.stale.extend(keyring.advance(version));
+        let stale: Vec<WorkspaceId> = self.stale.iter().cloned().collect();
+        let mut result = Ok(());
+        for some in stale.chunks(READ_AT_ONCE) {
+            let mut reading = Vec::with_capacity(some.len());
+            for workspace in some {
+                reading.push(keyring.of(&**store, workspace));
+            }
+            for (workspace, read) in some.iter().zip(join_all(reading).await) {
+                match read {
+                    Ok(_) => {
+                        self.stale.remove(workspace);
+                    }
+                    Err(error) => {
+                        keyring.revoke(workspace);
+                        result = Err(error);
+                    }
+                }
             }
         }
-        Ok(())
+        result
     }
 
-    /// Resumes the jobs whose wallet was topped up and that asked for it.
-    async fn resume_jobs(&self) -> Result<(), LedgerError> {
-        let Engine { store, works, settings, .. } = &*self.engine;
-        let resumed = store.auto_resume().await?;
-        for job in &resumed {
-            works.forget(*job);
-        }
-        for job in resumed {
-            announce_job(&**store, &*self.queue, job, settings.slices_per_job).await?;
+    /// Calls nothing more for jobs in hand that were cancelled elsewhere.
+    async fn cancel_jobs(&self) -> Result<(), LedgerError> {
+        let Engine { store, works, .. } = &*self.engine;
+        for key in self.engine.jobs_at_work() {
+            let job = store.read_job(key).await?;
+            if let Some(job) = job.filter(|job| job.state == JobState::Cancelled)
+                && works.cancel(key)
+            {
+                tracing::info!(job.id = %job.id, "the job is cancelled: nothing more is called for it");
+            }
         }
         Ok(())
     }

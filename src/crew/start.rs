@@ -12,6 +12,7 @@ use crate::crew::pulse::Pulses;
 use crate::crew::readiness::Ready;
 use crate::crew::relay::Relay;
 use crate::crew::reload::Reloads;
+use crate::crew::resumes::Resumes;
 use crate::crew::sources::Sources;
 use crate::crew::sweep::Sweep;
 use crate::crew::teller::Teller;
@@ -51,8 +52,10 @@ use uuid::Uuid;
 
 /// Between two tries of a broker that does not answer at the start.
 const BROKER_PAUSE: Duration = Duration::from_secs(2);
-/// For telling the others that this worker leaves, and for hanging up.
-const FAREWELL: Duration = Duration::from_secs(6);
+/// For giving up what is in hand, and for telling the others that this worker leaves.
+const LEAVE_WITHIN: Duration = Duration::from_secs(2);
+/// For settling what is to be settled, and for hanging up.
+const HANG_UP_WITHIN: Duration = Duration::from_secs(4);
 
 /// What a worker starts with.
 pub struct Crew {
@@ -212,7 +215,7 @@ impl Station {
             tasks: tasks.clone(),
             gates: Gates::default(),
             client: Client::new()?,
-            works: Works::new(Arc::clone(&config.live), keyring, Overrides::default()),
+            works: Works::new(Arc::clone(&config.live), keyring.watched(), Overrides::default()),
             claimant: Claimant { worker: worker.clone(), tenure: Tenure::Lease(LEASE) },
             announce: Some(Arc::new(teller)),
         }));
@@ -224,7 +227,7 @@ impl Station {
         let (slices, driver) = broker.slices(prefetch);
         wires.spawn(driver);
         let presence = Arc::new(Presence::new(Arc::clone(&engine), Arc::clone(&publisher)));
-        let wake = Arc::new(Notify::new());
+        let (wake, paid) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let slice_size = config.boot.slice_size;
         let sources = Sources::new(config.boot.sources.clone())?;
         let reloads = Arc::new(Reloads::new(Arc::clone(&engine), Arc::clone(&publisher), config, folder, environment));
@@ -241,13 +244,14 @@ impl Station {
         tasks.spawn(intake.run(jobs));
         let (controls, driver) = broker.consume(JobQueue::JobControl, 1);
         wires.spawn(driver);
-        tasks.spawn(Control::new(Arc::clone(&engine), Arc::clone(&slices), Arc::clone(&wake)).run(controls));
+        tasks.spawn(Control::new(Arc::clone(&engine), Arc::clone(&slices), Arc::clone(&paid)).run(controls));
 
         tasks.spawn(Arc::clone(&presence).run());
         tasks.spawn(Leases::new(Arc::clone(&engine)).run());
         tasks.spawn(Relay::new(store, publisher, tasks.clone()).run());
         tasks.spawn(Sweep::new(Arc::clone(&engine), Arc::clone(&slices)).run());
-        tasks.spawn(Pulses::new(Arc::clone(&engine), Arc::clone(&slices), Arc::clone(&reloads), wake).run());
+        tasks.spawn(Pulses::new(Arc::clone(&engine), Arc::clone(&reloads), wake).run());
+        tasks.spawn(Resumes::new(Arc::clone(&engine), Arc::clone(&slices), paid).run());
         Ok(Self { broker, engine, slices, presence, reloads })
     }
 
@@ -255,13 +259,16 @@ impl Station {
     async fn work(self, tasks: &Tasks, wires: &Tasks, mut signals: Signals, drain: Duration) -> Result<(), CrewError> {
         let Self { broker, engine, slices, presence: _presence, reloads } = self;
         let worker = engine.claimant.worker.clone();
-        let working = worker::work(engine, slices);
-        tokio::pin!(working);
+        let mut working = Box::pin(worker::work(Arc::clone(&engine), slices));
         let worked = loop {
             tokio::select! {
                 worked = &mut working => break Some(worked),
                 heard = signals.next() => match heard {
-                    Heard::Reload => reloads.reload_files(&format!("sighup-{worker}-{}", clock::wall_ms())).await,
+                    // Beside the work: the store may take its time, and a stop must be heard.
+                    Heard::Reload => {
+                        let (reloads, request) = (Arc::clone(&reloads), format!("sighup-{worker}-{}", clock::wall_ms()));
+                        tasks.spawn(async move { reloads.reload_files(&request).await });
+                    }
                     Heard::Stop => {
                         tracing::info!("stopping: calls in flight are settled, no new one is made");
                         tasks.stop();
@@ -274,18 +281,34 @@ impl Station {
                 },
             }
         };
+        // Whatever is left of it is cut off, so that nobody calls for a slice that is given up.
+        drop(working);
         if worked.is_none() {
             tracing::warn!("calls are left open: the next owner of their leads goes on with them");
         }
-        let farewell = async {
-            tasks.drain().await;
-            broker.close().await;
-            wires.drain().await;
-        };
-        if timeout(FAREWELL, farewell).await.is_err() {
-            tracing::debug!("not everything ended in time");
-        }
+        leave(&engine, tasks).await;
+        hang_up(&broker, wires).await;
         worked.unwrap_or(Ok(())).map_err(CrewError::from)
+    }
+}
+
+/// Gives up what is still in hand, and lets everything but the wires end.
+async fn leave(engine: &Engine, tasks: &Tasks) {
+    // With nothing in hand nobody renews leases any more.
+    let leaving = async { tokio::join!(engine.release_held(), tasks.drain()) };
+    if timeout(LEAVE_WITHIN, leaving).await.is_err() {
+        tracing::debug!("not everything ended in time");
+    }
+}
+
+/// Ends the connections, whatever has not ended before.
+async fn hang_up(broker: &Broker, wires: &Tasks) {
+    let hanging_up = async {
+        broker.close().await;
+        wires.drain().await;
+    };
+    if timeout(HANG_UP_WITHIN, hanging_up).await.is_err() {
+        tracing::debug!("the broker did not hear everything in time");
     }
 }
 

@@ -77,7 +77,7 @@ impl Teller {
     }
 
     async fn tell_with_copies(&self, lead: &Announced) -> Result<Telling, LedgerError> {
-        let at = clock::timestamp(clock::wall_ms());
+        let at = clock::timestamp(lead.ended_ms);
         let own = result_of(lead, &lead.id, &lead.attempts, at.clone());
         let told = self.tell(&lead.job, own).await;
         if told == Telling::Stopped || lead.copies == 0 {
@@ -192,11 +192,7 @@ fn longer(pause: Duration) -> Duration {
 /// The result of the lead, or of its copy of this id: a copy has cost nothing and tried nothing.
 fn result_of(lead: &Announced, id: &LeadId, attempts: &[Attempt], at: String) -> LeadResult {
     let job = &lead.job;
-    let head = JobHead {
-        job_id: &job.id,
-        workspace_id: &job.workspace,
-        campaign_id: job.campaign.as_ref(),
-    };
+    let head = JobHead { job_id: &job.id, workspace_id: &job.workspace, campaign_id: job.campaign.as_ref() };
     let costs = attempts.iter().filter_map(|attempt| Some(attempt.end()?.cost));
     let cost = costs.fold(Usd::ZERO, Usd::saturating_add);
     LeadResult::new(head, id, lead.run, &lead.ending, cost, attempts.iter(), Some(at))
@@ -347,6 +343,7 @@ mod tests {
             id: LeadId::new("1"),
             run: Run::new(2),
             ending,
+            ended_ms: 1_800_000_000_000,
             attempts,
             copies: 1,
         }

@@ -38,7 +38,7 @@ pub enum Claimed {
     Taken(Box<Claim>),
     /// Another worker's lease is running.
     Leased,
-    /// Nothing is left to do in it, or there is no such slice.
+    /// Nothing is left to do in it, or there is no such slice, or it is set aside.
     Closed,
 }
 
@@ -51,14 +51,14 @@ pub struct Claim {
     pub run: Run,
     /// Was the job cancelled? Its leads still need their ending.
     pub state: JobState,
-    /// The leads this run has still to decide.
+    /// The leads this run has still to decide. From now on they are this run's.
     pub leads: Vec<LeadWork>,
     /// Leads of this slice that have ended since it was opened and whose results may not be out yet.
     pub unannounced: Vec<LeadNo>,
 }
 
 /// What an owner that was overtaken had learned of a begun attempt: its successor takes it instead of
-/// calling.
+/// calling. Only an answer is one: that the owner itself gave up says nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Learned {
     /// Which attempt.

@@ -46,6 +46,12 @@ pub enum LoadError {
     /// Somebody else has begun to load the job, or has sealed it.
     #[error("the job is loaded by somebody else")]
     Superseded,
+    /// The store cannot number so many leads of one job: cut the list up.
+    #[error("a job has {most} leads at most")]
+    TooMany {
+        /// As many it can.
+        most: u32,
+    },
     /// The store did not take it.
     #[error(transparent)]
     Store(#[from] LedgerError),
@@ -70,10 +76,11 @@ pub trait Jobs: Send + Sync {
     /// still loads is refused from now on. `None` when the job has been sealed.
     fn begin_load(&self, job: JobKey) -> Later<'_, Option<Load>>;
 
-    /// Adds leads, in the order of their numbers.
+    /// Adds leads, in the order of their numbers. A job that is cancelled meanwhile is loaded to its end.
     fn load_leads(&self, load: Load, leads: Vec<NewLead>) -> LoadLater<'_>;
 
-    /// Ends the loading: cuts the job into slices.
+    /// Ends the loading: cuts the job into slices. One that was cancelled meanwhile is from now on, and
+    /// its leads are ended slice by slice, as any other's.
     fn seal_job(&self, load: Load) -> LoadLater<'_>;
 
     /// Sets the job's cap to `budget`, and tops its wallet up by what that exceeds what its earlier
@@ -95,27 +102,46 @@ pub trait Jobs: Send + Sync {
     /// announced anew.
     fn stranded_slices(&self, idle: Duration, per_job: u32) -> Later<'_, Vec<(JobKey, SliceNo)>>;
 
-    /// Takes a slice over: its epoch grows, and what older owners write is refused from now on.
+    /// Takes a slice over: its epoch grows, and what older owners write is refused from now on. Its leads
+    /// that have not ended are from now on those of the run at work.
     fn claim_slice(&self, job: JobKey, slice: SliceNo, claimant: &Claimant) -> Later<'_, Claimed>;
 
-    /// Renews leases; names those that are another's by now, or closed.
+    /// Renews leases; names those that are another's by now, or closed. One that somebody else has locked
+    /// is not waited for: it is neither renewed nor named, and has its turn the next time.
     fn renew_slices(&self, held: Vec<Held>, lease: Duration) -> Later<'_, Vec<Held>>;
 
     /// Gives a slice up unfinished: anybody may claim it at once.
     fn release_slice(&self, held: Held) -> Later<'_, ()>;
+
+    /// Sets a slice aside whose work breaks again and again, and keeps why. Until its job is resumed or
+    /// cancelled nobody claims it and it is not announced; it stays open, and so does its job. Leads of it
+    /// that are at work may still be ended.
+    fn set_aside_slice(&self, held: Held, why: &str) -> Later<'_, ()>;
+
+    /// How many slices are set aside.
+    fn set_aside(&self) -> Later<'_, u64>;
+
+    /// The result of a lead that has ended, while its slice is held. `None`: there is nothing to tell any
+    /// more; the lead was opened again, or the slice is another's.
+    fn telling(&self, held: Held, lead: LeadNo) -> Later<'_, Option<LeadResult>>;
 
     /// Closes a slice whose leads have all ended and whose results are out. The last one completes the
     /// job, which is a happening.
     fn close_slice(&self, held: Held) -> Later<'_, Closing>;
 
     /// Begins the next run for every lead whose reason can have changed, and says how many those are.
-    /// A cancelled job is opened again; the job's campaign is active again if the wallet has money.
+    /// What was set aside is worked again. A cancelled job is opened again, and whoever is ending its leads
+    /// is refused from now on; one that is still loading is only not cancelled any more. The job's campaign
+    /// is active again if the wallet has money.
     fn resume_job(&self, job: JobKey) -> Later<'_, u64>;
 
-    /// Resumes the jobs that asked to be and whose wallet was topped up since; names them.
-    fn auto_resume(&self) -> Later<'_, Vec<JobKey>>;
+    /// Resumes one job that asked to be and whose wallet was topped up since, and names it; `None` when
+    /// there is none (any more). Leads that were refused before the top-up may end after it: a job that had
+    /// leads at work has another turn when those have ended.
+    fn auto_resume(&self) -> Later<'_, Option<JobKey>>;
 
-    /// No attempt begins any more; the leads end as `cancelled`. `false` when it had come to its end.
+    /// No attempt begins any more; the leads end as `cancelled`. `false` when it had come to its end. A job
+    /// that is still loading goes on to, and is cancelled when it is sealed.
     fn cancel_job(&self, job: JobKey) -> Later<'_, bool>;
 
     /// How far the job has come.

@@ -189,6 +189,9 @@ pub struct LeadResult {
     pub id: LeadId,
     /// How it ended; `None` when it has not yet.
     pub ending: Option<Ending>,
+    /// When it ended, wall-clock milliseconds; a copy with its original. `None` too where an earlier
+    /// version has not noted it.
+    pub ended_ms: Option<i64>,
     /// What it cost; nothing for a copy.
     pub cost: Usd,
     /// How many of its attempts called a provider; none for a copy.

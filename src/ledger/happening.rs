@@ -62,6 +62,16 @@ pub enum Happening {
 }
 
 impl Happening {
+    /// Those this program knows. A newer one may have stored others.
+    pub const KINDS: &[&str] = &[
+        "weir.wallet_low.v1",
+        "weir.wallet_empty.v1",
+        "weir.campaign_deactivated.v1",
+        "weir.key_rejected.v1",
+        "weir.provider_out_of_credits.v1",
+        "weir.job_completed.v1",
+    ];
+
     /// The AMQP type of its message.
     pub const fn kind(&self) -> &'static str {
         match self {

@@ -160,7 +160,9 @@ pub struct Audit {
 /// What a worker and the commands ask of the ledger. A boundary joins the group commit; everything
 /// else is a transaction of its own.
 pub trait Ledger: Send + Sync {
-    /// Commits a step boundary. Asked again with the same ids it gives its first answer.
+    /// Commits a step boundary. Asked again with the same ids it gives its first answer. One that brings
+    /// an ended attempt is tried again for as long as the store cannot be used; any other fails after
+    /// half a minute.
     fn commit(&self, boundary: Boundary) -> Pending;
 
     /// Books money in, once by its reference. `false`: that reference was booked before, alike.
@@ -189,6 +191,7 @@ pub trait Ledger: Send + Sync {
 /// What a commit caused, until it has been told.
 pub trait Outbox: Send + Sync {
     /// Up to `limit` happenings that nobody is telling, oldest first; for `lease` they are the caller's.
+    /// Kinds that this program does not know are left to a newer one.
     fn take_happenings(&self, limit: u32, lease: Duration) -> Later<'_, Vec<StoredHappening>>;
 
     /// They have been told: forget them.

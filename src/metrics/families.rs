@@ -47,11 +47,13 @@ const COUNTERS: &[(&str, &str)] = &[
 
 const HOLDS_OPEN: &str = "weir_holds_open";
 const SLICES_HELD: &str = "weir_slices_held";
+const SLICES_SET_ASIDE: &str = "weir_slices_set_aside";
 const OUTBOX_UNPUBLISHED: &str = "weir_outbox_unpublished";
 const AMQP_BLOCKED: &str = "weir_amqp_blocked";
 const GAUGES: &[(&str, &str)] = &[
     (HOLDS_OPEN, "Open holds in the store, of all workers."),
     (SLICES_HELD, "Slices this worker holds."),
+    (SLICES_SET_ASIDE, "Slices in the store whose work broke: nobody claims them until their job is resumed."),
     (OUTBOX_UNPUBLISHED, "Results and events in the store that are not published yet."),
     (AMQP_BLOCKED, "1 while the broker takes no message from this worker (memory or disk alarm)."),
 ];
@@ -106,6 +108,7 @@ pub(super) struct Families {
     commit_seconds: Histogram,
     holds_open: Gauge,
     slices_held: Gauge,
+    slices_set_aside: Gauge,
     outbox_unpublished: Gauge,
     amqp_blocked: Gauge,
     /// Kept and shown here: the exporter's counters have no places, and its gauges are floats.
@@ -136,6 +139,7 @@ impl Families {
             commit_seconds: histogram(COMMIT_SECONDS),
             holds_open: gauge(HOLDS_OPEN),
             slices_held: gauge(SLICES_HELD),
+            slices_set_aside: gauge(SLICES_SET_ASIDE),
             outbox_unpublished: gauge(OUTBOX_UNPUBLISHED),
             amqp_blocked: gauge(AMQP_BLOCKED),
             spend: Sums::default(),
@@ -231,6 +235,10 @@ impl Families {
 
     pub(super) fn slices_held(&self, slices: u64) {
         self.slices_held.set(number(slices));
+    }
+
+    pub(super) fn slices_set_aside(&self, slices: u64) {
+        self.slices_set_aside.set(number(slices));
     }
 
     pub(super) fn outbox_unpublished(&self, rows: u64) {
@@ -374,6 +382,7 @@ mod tests {
         families.unroutable("weir.wallet_low.v1");
         families.amqp_blocked(true);
         families.slices_held(16);
+        families.slices_set_aside(1);
         families.outbox_unpublished(2);
         expect![[r#"
             weir_amqp_blocked 1
@@ -404,6 +413,7 @@ mod tests {
             weir_ledger_commit_seconds_sum 0.5
             weir_outbox_unpublished 2
             weir_slices_held 16
+            weir_slices_set_aside 1
             weir_spend_usd_total{provider="leadmagic"} 0.012500000
             weir_unroutable_total{type="weir.wallet_low.v1"} 1"#]]
         .assert_eq(&samples(&families));

@@ -27,6 +27,7 @@ pub use recorded::lead_seconds;
 pub use recorded::ledger_batch;
 pub use recorded::outbox_unpublished;
 pub use recorded::slices_held;
+pub use recorded::slices_set_aside;
 pub use recorded::spend;
 pub use recorded::unroutable;
 pub use server::Readiness;

@@ -137,6 +137,11 @@ pub fn slices_held(slices: u64) {
     record(|families| families.slices_held(slices));
 }
 
+/// Slices whose work broke, and that nobody claims until their job is resumed, as counted in the store.
+pub fn slices_set_aside(slices: u64) {
+    record(|families| families.slices_set_aside(slices));
+}
+
 /// Rows of the outbox that wait to be published.
 pub fn outbox_unpublished(rows: u64) {
     record(|families| families.outbox_unpublished(rows));

@@ -10,6 +10,7 @@ mod lock;
 #[cfg(test)]
 pub(crate) mod memory;
 mod opening;
+mod patience;
 mod postgres;
 mod rows;
 mod settling;

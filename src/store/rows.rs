@@ -106,6 +106,30 @@ pub(super) struct Known {
     pub(super) end: Option<AttemptEnd>,
     /// What an overtaken owner had learned, and what that cost.
     pub(super) learned: Option<(AttemptEnd, Usd)>,
+    /// Is its answer, or was it, to be read under a handle?
+    pub(super) is_deferred: bool,
+    /// The overtaken owners that have been heard, a bit each: see [`heard_bit`].
+    pub(super) heard: i64,
+}
+
+impl Known {
+    /// Is it the same answer? What it cost is the ledger's part. One that is read under a handle is the same
+    /// whoever reads it, and whenever; of two calls, each with an answer like the other's, both cost.
+    pub(super) fn is_same_answer(&self, one: &AttemptEnd, other: &AttemptEnd) -> bool {
+        let is_alike = one.outcome == other.outcome && one.found == other.found && one.claim == other.claim;
+        is_alike && (self.is_deferred || (one.source == other.source && one.duration_ms == other.duration_ms))
+    }
+
+    /// Has the owner of that epoch been heard, as one that was overtaken? What it brings counts once, also
+    /// when its batch is run again.
+    pub(super) const fn has_heard(&self, epoch: Epoch) -> bool {
+        self.heard & heard_bit(epoch) != 0
+    }
+}
+
+/// The bit that stands for an overtaken owner. No attempt outlives so many of them.
+pub(super) const fn heard_bit(epoch: Epoch) -> i64 {
+    1 << (epoch.0 % 63)
 }
 
 /// How a store packs (job, lead, number) into an attempt's id, in bits. More of anything is refused,
@@ -132,6 +156,11 @@ impl IdForm {
     pub(super) const EMBEDDED: Self = Self { job: 19, lead: 30, n: 14 };
     /// The shared store's: many more jobs, of at most sixteen million leads.
     pub(super) const SHARED: Self = Self { job: 27, lead: 24, n: 12 };
+
+    /// The highest number that a lead can have.
+    pub(super) const fn most_leads(self) -> u32 {
+        (1 << self.lead) - 1
+    }
 
     /// The first and last id that attempts of a lead can have.
     pub(super) fn ids_of_lead(self, job: JobKey, lead: LeadNo) -> Result<(i64, i64), LedgerError> {
@@ -194,10 +223,12 @@ pub(super) trait Rows {
         settlement: &Settlement,
         only_open: Option<(AccountId, Usd)>,
     ) -> Result<bool, LedgerError>;
-    /// Keeps what an overtaken owner learned of an attempt whose answer is still awaited.
-    fn keep_learned(&mut self, id: i64, end: &AttemptEnd, owed: Usd) -> Result<(), LedgerError>;
-    /// Adds to what the house has lost on an attempt.
-    fn add_lost(&mut self, id: i64, lost: Usd) -> Result<(), LedgerError>;
+    /// Keeps what the overtaken owner of that epoch learned of an attempt whose answer is still awaited, and
+    /// that it was heard.
+    fn keep_learned(&mut self, id: i64, end: &AttemptEnd, owed: Usd, epoch: Epoch) -> Result<(), LedgerError>;
+    /// Adds what the overtaken owner of that epoch spent on an attempt to what the house has lost, and that
+    /// it was heard.
+    fn add_lost(&mut self, id: i64, lost: Usd, epoch: Epoch) -> Result<(), LedgerError>;
     fn set_handle(&mut self, lead: LeadKey, n: AttemptNo, handle: &str) -> Result<(), LedgerError>;
     fn insert_settle(
         &mut self,
@@ -217,4 +248,49 @@ pub(super) trait Rows {
     fn deactivate_campaigns(&mut self, workspace: &WorkspaceId, key: &str) -> Result<(), LedgerError>;
     /// Records a happening; one of the same key is recorded once.
     fn happened(&mut self, key: &str, what: &Happening) -> Result<(), LedgerError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Operation;
+    use crate::domain::Outcome;
+    use crate::domain::ProviderName;
+
+    fn known(is_deferred: bool) -> Known {
+        let step = Step::new(ProviderName::new("icypeas"), Operation::FindEmail);
+        let fingerprint = Fingerprint::from_bytes([0; 16]);
+        Known { step, fingerprint, hold: None, end: None, learned: None, is_deferred, heard: heard_bit(Epoch(4)) }
+    }
+
+    fn called(outcome: Outcome, duration_ms: u64, handle: Option<&str>) -> AttemptEnd {
+        let handle = handle.map(str::to_owned);
+        AttemptEnd { source: AnswerSource::Called, duration_ms, handle, ..AttemptEnd::not_asked(outcome) }
+    }
+
+    #[test]
+    fn an_answer_under_a_handle_is_one_and_two_calls_are_two() {
+        let (first, later) = (called(Outcome::NotFound, 10, Some("h-1")), called(Outcome::NotFound, 20, None));
+        assert!(known(true).is_same_answer(&first, &later));
+        assert!(!known(true).is_same_answer(&first, &called(Outcome::Timeout, 10, Some("h-1"))));
+        assert!(!known(false).is_same_answer(&first, &later));
+        let paid = AttemptEnd { cost: Usd::from_nanos(1), ..later.clone() };
+        assert!(known(false).is_same_answer(&later, &paid));
+    }
+
+    #[test]
+    fn an_owner_is_heard_by_its_epoch() {
+        assert!(known(false).has_heard(Epoch(4)));
+        assert!(!known(false).has_heard(Epoch(3)));
+        assert!((0..63).all(|epoch| heard_bit(Epoch(epoch)) > 0));
+    }
+
+    #[test]
+    fn an_id_holds_so_many_leads() {
+        assert_eq!((IdForm::SHARED.most_leads(), IdForm::EMBEDDED.most_leads()), (16_777_215, 1_073_741_823));
+        for form in [IdForm::SHARED, IdForm::EMBEDDED] {
+            assert!(form.ids_of_lead(JobKey(1), LeadNo(form.most_leads())).is_ok());
+            assert!(form.ids_of_lead(JobKey(1), LeadNo(form.most_leads() + 1)).is_err());
+        }
+    }
 }

@@ -54,8 +54,10 @@ impl<R: Rows> Batch<R> {
             return Ok(Charged { paid: settlement.charged, lost: settlement.lost });
         }
         match self.rows.known(boundary.lead, ended.attempt.n)? {
-            Some(Known { hold: Some(hold), learned, .. }) => self.settle_late(boundary, ended, end, hold, learned),
-            Some(Known { hold: None, .. }) => Ok(NOTHING),
+            Some(known) => match known.hold.clone() {
+                Some(hold) => self.settle_late(boundary, ended, end, hold, &known),
+                None => Ok(NOTHING),
+            },
             None if ended.owed.is_positive() => {
                 Err(LedgerError::Corrupt(format!("attempt {} owes money without a hold", ended.attempt.n)))
             }
@@ -74,7 +76,7 @@ impl<R: Rows> Batch<R> {
         ended: &Ended,
         end: &AttemptEnd,
         hold: Hold,
-        learned: Option<(AttemptEnd, Usd)>,
+        known: &Known,
     ) -> Result<Charged, LedgerError> {
         let still_held = match hold.state {
             HoldState::Settled | HoldState::Voided => return Ok(Charged { paid: hold.charged, lost: Usd::ZERO }),
@@ -91,11 +93,11 @@ impl<R: Rows> Batch<R> {
         } else {
             settle(ended.owed, still_held, wallet, job_money, self.lead_money(boundary)?)
         };
-        if let Some((answer, owed)) = learned
-            && !is_same_answer(&answer, end)
+        if let Some((answer, owed)) = &known.learned
+            && !known.is_same_answer(answer, end)
         {
             // Both owners called: the customer pays one of the two.
-            settlement.lost = add(settlement.lost, owed)?;
+            settlement.lost = add(settlement.lost, *owed)?;
         }
         let id = R::IDS.id_of(boundary.lead, ended.attempt.n)?;
         self.book(boundary, hold.account, id, &settlement)?;
@@ -103,17 +105,21 @@ impl<R: Rows> Batch<R> {
         Ok(Charged { paid: settlement.charged, lost: settlement.lost })
     }
 
-    /// What an overtaken owner brings: kept for its successor while the answer is awaited, else the
-    /// house's loss, unless it is the answer that was recorded.
+    /// What an overtaken owner brings, heard once: the first answer is kept for its successor while that has
+    /// none. Anything else it has spent is the house's loss, unless it brings the answer that is there.
     pub(super) fn learn(&mut self, lead: LeadKey, ended: &Ended) -> Result<(), LedgerError> {
         let Some(end) = ended.attempt.end().filter(|end| end.source == AnswerSource::Called) else { return Ok(()) };
+        let Some(known) = self.rows.known(lead, ended.attempt.n)? else { return Ok(()) };
+        if known.has_heard(lead.epoch) {
+            return Ok(());
+        }
         let id = R::IDS.id_of(lead, ended.attempt.n)?;
-        match self.rows.known(lead, ended.attempt.n)? {
-            Some(Known { end: None, learned: None, .. }) => self.rows.keep_learned(id, end, ended.owed),
-            Some(Known { end: Some(recorded), .. }) if !is_same_answer(&recorded, end) => {
-                self.rows.add_lost(id, ended.owed)
-            }
-            Some(_) | None => Ok(()),
+        let first = known.end.as_ref().or(known.learned.as_ref().map(|(answer, _)| answer));
+        match first {
+            None if end.outcome.is_answer() => self.rows.keep_learned(id, end, ended.owed, lead.epoch),
+            Some(first) if known.is_same_answer(first, end) => Ok(()),
+            None | Some(_) if ended.owed.is_positive() => self.rows.add_lost(id, ended.owed, lead.epoch),
+            None | Some(_) => Ok(()),
         }
     }
 
@@ -206,9 +212,4 @@ impl<R: Rows> Batch<R> {
 /// Under which a failing key is noted; those of one owner and provider begin alike.
 pub(super) fn failing_key(workspace: Option<&WorkspaceId>, provider: &ProviderName, kind: &str) -> String {
     format!("{}/{provider}/{kind}", workspace.map_or("", WorkspaceId::as_str))
-}
-
-/// Is it the same answer? What it cost is the ledger's part.
-fn is_same_answer(recorded: &AttemptEnd, end: &AttemptEnd) -> bool {
-    *recorded == AttemptEnd { cost: recorded.cost, ..end.clone() }
 }

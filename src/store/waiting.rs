@@ -90,6 +90,22 @@ impl Waiting {
         }
     }
 
+    /// Takes everybody out, to be decided one by one when nobody knows whose fault it is that all together
+    /// cannot be.
+    pub(super) fn take_apart(&mut self) -> Vec<Self> {
+        std::mem::take(&mut self.queue).into_iter().map(|one| Self { queue: VecDeque::from([one]) }).collect()
+    }
+
+    /// Must anybody here wait for a wallet behind one of `those`?
+    pub(super) fn is_behind(&self, those: &Self) -> bool {
+        self.queue.iter().any(|(boundary, _)| those.has(boundary.account))
+    }
+
+    /// Queues those who still wait, behind everybody.
+    pub(super) fn append(&mut self, mut others: Self) {
+        self.queue.append(&mut others.queue);
+    }
+
     /// The guilty one hears of its error; when the store itself fails, everybody goes on waiting.
     pub(super) fn fail(&mut self, place: usize, error: LedgerError) {
         if error.is_transient() {

@@ -23,6 +23,8 @@ pub struct Announced {
     pub run: Run,
     /// How it ended.
     pub ending: Ending,
+    /// When, wall-clock milliseconds.
+    pub ended_ms: i64,
     /// All its attempts, with what they cost.
     pub attempts: Vec<Attempt>,
     /// How many identical leads have ended with it.

@@ -28,6 +28,7 @@ use crate::worker::active::Active;
 use crate::worker::answers::Upshot;
 use crate::worker::answers::refusal_outcome;
 use crate::worker::engine::Engine;
+use crate::worker::lease::Lease;
 use crate::worker::routes::Route;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -44,6 +45,8 @@ const BEFORE_LOOKUP: Duration = Duration::from_secs(3);
 const LOOKUPS: u32 = 3;
 /// An attempt that is given up before it was answered, and may be made again.
 pub(super) const GIVEN_UP: Outcome = Outcome::Unavailable(Outage::HoldExpired);
+/// Between two looks whether the store is heard again, which alone knows of own keys.
+const BEFORE_NEXT_LOOK: Duration = Duration::from_millis(250);
 /// An adapter asks at most so many further questions.
 const MAX_QUESTIONS: u8 = 2;
 
@@ -65,6 +68,8 @@ pub(super) enum NoEntry {
     Cancelled,
     /// The own key was taken away meanwhile.
     Revoked,
+    /// The slice is another worker's.
+    Fenced,
 }
 
 /// What the calls of an attempt came to.
@@ -73,8 +78,11 @@ pub(super) enum Called {
     Ended(Upshot),
     /// The answer comes later.
     Deferred { handle: String, after: Duration },
-    /// A stop was asked for before there was an answer; the attempt stays begun.
+    /// A stop was asked for before there was an answer, or the slice's lease may have lapsed; the attempt
+    /// stays begun.
     LeftOff,
+    /// The slice is another worker's: so is the attempt.
+    Fenced,
 }
 
 /// An attempt about to call.
@@ -91,6 +99,8 @@ pub(super) struct Call<'a> {
     pub(super) deadline: Moment,
     /// Says that the job was cancelled.
     pub(super) cancelled: &'a CancellationToken,
+    /// By what right it calls.
+    pub(super) lease: &'a Lease,
 }
 
 /// What one try came to.
@@ -104,6 +114,9 @@ impl Call<'_> {
     /// Waits for leave to call; through an outage, `patience` at most.
     pub(super) async fn enter(&self, patience: Duration) -> Result<Entry, NoEntry> {
         let enter = async {
+            while self.route.is_unheard_of() {
+                sleep(BEFORE_NEXT_LOOK).await;
+            }
             let permit = self.permit(patience).await.map_err(NoEntry::Refused)?;
             let slot = self.engine.slots.acquire(self.route.key).await;
             if self.route.is_revoked() {
@@ -122,6 +135,7 @@ impl Call<'_> {
         tokio::select! {
             biased;
             () = self.engine.tasks.stopping() => Err(NoEntry::Stopping),
+            () = self.lease.lost() => Err(NoEntry::Fenced),
             () = self.cancelled.cancelled() => Err(NoEntry::Cancelled),
             entry = self.active.wait(enter) => entry,
             () = sleep(self.deadline.0.saturating_sub(now)) => Err(NoEntry::Late),
@@ -179,12 +193,15 @@ impl Call<'_> {
         if fault == Fault::Unavailable {
             let backoff = FIRST_BACKOFF.saturating_mul(1 << tries.saturating_sub(1).min(6));
             tokio::select! {
+                biased;
                 () = self.engine.tasks.stopping() => return Err(Called::LeftOff),
+                () = self.lease.lost() => return Err(Called::Fenced),
                 () = self.active.wait(sleep(backoff)) => {}
             }
         }
         self.enter(Duration::ZERO).await.map_err(|no_entry| match no_entry {
             NoEntry::Stopping => Called::LeftOff,
+            NoEntry::Fenced => Called::Fenced,
             NoEntry::Refused(refusal) => Called::Ended(Upshot::called(refusal_outcome(refusal))),
             // Nothing of this attempt was billed; the next decision sees what has changed.
             NoEntry::Cancelled | NoEntry::Revoked => Called::Ended(Upshot::called(GIVEN_UP)),
@@ -196,8 +213,8 @@ impl Call<'_> {
     async fn try_once(&self, entry: &mut Entry) -> Tried {
         let mut request = self.route.adapter.request(self.query, &self.reference);
         for turn in 0..=MAX_QUESTIONS {
-            if self.route.is_revoked() {
-                return Tried::Over(Called::Ended(Upshot::called(GIVEN_UP)));
+            if let Some(called) = self.withheld() {
+                return Tried::Over(called);
             }
             let received = match self.send(&request).await {
                 Ok(received) => received,
@@ -214,6 +231,19 @@ impl Call<'_> {
         }
         entry.permit.report(Lesson::ProviderFault);
         Tried::Over(Called::Ended(Upshot::called(Outcome::ProtocolError)))
+    }
+
+    /// Why nothing may be sent, if so. Asked right before each request: this process may have stood still
+    /// since it was given leave to call.
+    fn withheld(&self) -> Option<Called> {
+        if self.lease.is_lost() {
+            return Some(Called::Fenced);
+        }
+        if self.lease.may_have_lapsed() {
+            return Some(Called::LeftOff);
+        }
+        let is_gone = self.route.is_revoked() || self.route.is_unheard_of();
+        is_gone.then(|| Called::Ended(Upshot::called(GIVEN_UP)))
     }
 
     async fn send(&self, request: &Request) -> Result<Received, Failure> {
@@ -260,6 +290,7 @@ impl Call<'_> {
                     return Tried::Over(Called::Deferred { handle, after: Duration::ZERO });
                 }
                 LookUp::NotThere => return Tried::Again(Fault::Unavailable),
+                LookUp::Revoked => return Tried::Over(Called::Ended(Upshot::called(GIVEN_UP))),
                 LookUp::NoAnswer => {}
             },
             LostAnswer::GiveUp => {}
@@ -281,6 +312,12 @@ impl Call<'_> {
         let Some(deferred) = self.route.adapter.deferred() else { return LookUp::NotThere };
         for _ in 0..LOOKUPS {
             self.active.park(sleep(BEFORE_LOOKUP)).await;
+            if self.route.is_revoked() {
+                return LookUp::Revoked;
+            }
+            if self.route.is_unheard_of() {
+                continue;
+            }
             let request = deferred.read_many(self.route.step.operation);
             let Ok(received) = self.engine.client.send(&self.route.target, &request).await else { continue };
             let reply = received.reply();
@@ -301,6 +338,8 @@ pub(super) enum LookUp {
     Found(String),
     /// The provider does not know it.
     NotThere,
+    /// The own key was taken away: nobody looks any more.
+    Revoked,
     /// Nobody can say.
     NoAnswer,
 }

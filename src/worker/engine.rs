@@ -16,6 +16,7 @@ use crate::ledger::LedgerError;
 use crate::store::Store;
 use crate::worker::active::ActiveLeads;
 use crate::worker::announce::Announce;
+use crate::worker::lease::Lease;
 use crate::worker::meter::Meter;
 use crate::worker::money::MoneyQueues;
 use crate::worker::reader::Readers;
@@ -23,7 +24,8 @@ use crate::worker::routes::Route;
 use crate::worker::tasks::Tasks;
 use crate::worker::works::JobWork;
 use crate::worker::works::Works;
-use std::collections::HashSet;
+use futures_util::future::join_all;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -31,6 +33,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The worker's own shape, from the boot half of the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +74,15 @@ pub struct Engine {
     pub claimant: Claimant,
     /// Who is told of each result before its slice is closed; on one machine, nobody.
     pub announce: Option<Arc<dyn Announce>>,
-    held: Mutex<HashSet<Held>>,
+    in_hand: Mutex<InHand>,
+}
+
+/// The slices in hand.
+#[derive(Default)]
+struct InHand {
+    leases: HashMap<Held, Arc<Lease>>,
+    /// When the last one was taken.
+    taken: Option<Instant>,
 }
 
 /// What an engine is made of.
@@ -126,7 +137,7 @@ impl Engine {
             in_flight: AtomicUsize::new(settings.leads_in_flight),
             claimant,
             announce,
-            held: Mutex::default(),
+            in_hand: Mutex::default(),
         }
     }
 
@@ -143,17 +154,81 @@ impl Engine {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// The slices in hand, to be renewed.
-    pub fn held(&self) -> Vec<Held> {
-        self.held_set().iter().copied().collect()
+    /// Does this one process work the whole job, under its lock?
+    pub(super) fn is_locked(&self) -> bool {
+        self.claimant.tenure == Tenure::Lock
     }
 
-    pub(super) fn hold(&self, held: Held) {
-        self.held_set().insert(held);
+    /// The slices in hand, in order.
+    pub fn held(&self) -> Vec<Held> {
+        let mut held: Vec<Held> = self.in_hand().leases.keys().copied().collect();
+        held.sort_unstable_by_key(|held| (held.job, held.slice, held.epoch));
+        held
+    }
+
+    /// The jobs of the slices in hand, each once, in order.
+    pub fn jobs_at_work(&self) -> Vec<JobKey> {
+        let mut jobs: Vec<JobKey> = self.held().into_iter().map(|held| held.job).collect();
+        jobs.dedup();
+        jobs
+    }
+
+    /// Could it take more slices, and was none there to be taken for so long?
+    pub fn is_idle(&self, lately: Duration) -> bool {
+        let in_hand = self.in_hand();
+        let has_room = in_hand.leases.len() < self.settings.prefetch;
+        has_room && in_hand.taken.is_none_or(|taken| taken.elapsed() >= lately)
+    }
+
+    /// Renews the leases of what is in hand; names the slices that are found to be another's, whose
+    /// leads end here. A lock needs no renewal.
+    ///
+    /// # Errors
+    /// When the store cannot be asked: then the leases go on running out.
+    pub async fn renew(&self) -> Result<Vec<Held>, LedgerError> {
+        let held = self.held();
+        let Tenure::Lease(lease) = self.claimant.tenure else { return Ok(Vec::new()) };
+        if held.is_empty() {
+            return Ok(Vec::new());
+        }
+        let asked = Instant::now();
+        let lost = self.store.renew_slices(held.clone(), lease).await?;
+        let in_hand = self.in_hand();
+        for lease in held.iter().filter(|held| !lost.contains(held)).filter_map(|held| in_hand.leases.get(held)) {
+            lease.renewed(asked);
+        }
+        drop(in_hand);
+        Ok(lost.into_iter().filter(|held| self.lose(*held)).collect())
+    }
+
+    /// The slice is another worker's: its leads end here, and nothing more is called for them. Is that
+    /// news?
+    pub fn lose(&self, held: Held) -> bool {
+        let lease = self.in_hand().leases.get(&held).cloned();
+        lease.is_some_and(|lease| lease.lose())
+    }
+
+    /// Gives up all that is in hand, unfinished, for a process that ends: others have it at once.
+    pub async fn release_held(&self) {
+        let held = self.held();
+        self.in_hand().leases.clear();
+        let mut releases = Vec::with_capacity(held.len());
+        for held in held {
+            releases.push(self.store.release_slice(held));
+        }
+        for error in join_all(releases).await.into_iter().filter_map(Result::err) {
+            tracing::warn!("a slice cannot be given up, and is free when its lease has lapsed: {error}");
+        }
+    }
+
+    pub(super) fn hold(&self, held: Held, lease: Arc<Lease>) {
+        let mut in_hand = self.in_hand();
+        in_hand.leases.insert(held, lease);
+        in_hand.taken = Some(Instant::now());
     }
 
     pub(super) fn let_go(&self, held: Held) {
-        self.held_set().remove(&held);
+        self.in_hand().leases.remove(&held);
     }
 
     /// The job as a lead that starts now works it.
@@ -173,7 +248,7 @@ impl Engine {
         });
     }
 
-    fn held_set(&self) -> MutexGuard<'_, HashSet<Held>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn in_hand(&self) -> MutexGuard<'_, InHand> {
+        self.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

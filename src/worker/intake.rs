@@ -40,6 +40,12 @@ pub enum IntakeError {
     /// Two leads have the same id, and no row numbers to take instead.
     #[error("the lead id {0} is used twice")]
     RepeatedId(LeadId),
+    /// There are more leads than the store can number: cut the list up.
+    #[error("a job has {most} leads at most")]
+    TooMany {
+        /// As many it can.
+        most: u32,
+    },
     /// Somebody else has begun to load the job meanwhile: look again later.
     #[error("the job is being loaded by somebody else")]
     Superseded,
@@ -50,6 +56,7 @@ impl From<LoadError> for IntakeError {
         match error {
             LoadError::RepeatedId(id) => Self::RepeatedId(id),
             LoadError::Superseded => Self::Superseded,
+            LoadError::TooMany { most } => Self::TooMany { most },
             LoadError::Store(error) => Self::Store(error),
         }
     }

@@ -7,17 +7,16 @@ use crate::domain::Ending;
 use crate::domain::KeySource;
 use crate::domain::Outcome;
 use crate::domain::Query;
-use crate::domain::Run;
 use crate::domain::Status;
 use crate::domain::Step;
 use crate::domain::Throttle;
 use crate::domain::Usd;
+use crate::jobs::Held;
 use crate::jobs::LeadWork;
 use crate::ledger::Answer;
 use crate::ledger::Ended;
 use crate::ledger::LeadKey;
 use crate::ledger::LedgerError;
-use crate::ledger::Pending;
 use crate::ledger::Then;
 use crate::providers::Answer as ProviderAnswer;
 use crate::waterfall::Moment;
@@ -38,7 +37,9 @@ use crate::worker::call::GIVEN_UP;
 use crate::worker::call::LONGEST_HELD_PAUSE;
 use crate::worker::call::NoEntry;
 use crate::worker::engine::Engine;
+use crate::worker::lease::Lease;
 use crate::worker::routes::Route;
+use crate::worker::slice::SliceInHand;
 use crate::worker::works::JobWork;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,7 +53,10 @@ const OUTAGE_PATIENCE: Duration = Duration::from_secs(120);
 pub enum LeadEnd {
     /// It is decided.
     Decided(Status),
-    /// A stop was asked for; what was learned is stored, the rest is the next owner's.
+    /// Its result was to be told again, and is none any more.
+    NothingToTell,
+    /// A stop was asked for, or the lease may have lapsed; what was learned is stored, the rest is the
+    /// next owner's.
     LeftOff,
     /// Another worker owns its slice now.
     Fenced,
@@ -75,6 +79,8 @@ pub(super) struct LeadAtWork<'a> {
     /// Attempts that have ended and are not committed yet.
     pub(super) unsaved: Vec<Ended>,
     pub(super) active: Active,
+    /// By what right.
+    pub(super) lease: &'a Lease,
 }
 
 /// An attempt in the making: everything its record needs.
@@ -92,21 +98,22 @@ pub(super) struct Making {
 impl<'a> LeadAtWork<'a> {
     pub(super) fn new(
         engine: &'a Engine,
+        slice: &'a SliceInHand,
         work: Arc<JobWork>,
-        key: LeadKey,
-        run: Run,
         mut lead: LeadWork,
         active: Active,
     ) -> Self {
         let Moment(now) = clock::moment();
         let trail = Trail {
             given: lead.lead.email.clone(),
-            run,
+            run: slice.run,
             deadline: Moment(now.saturating_add(engine.settings.lead_deadline)),
             attempts: std::mem::take(&mut lead.attempts),
         };
+        let Held { job, slice: number, epoch } = slice.held;
+        let key = LeadKey { job, lead: lead.n, slice: number, epoch };
         let plan = work.plan(&lead.lead);
-        Self { engine, work, key, lead, plan, trail, unsaved: Vec::new(), active }
+        Self { engine, work, key, lead, plan, trail, unsaved: Vec::new(), active, lease: &slice.lease }
     }
 
     /// Works the lead until it is decided, or must be left.
@@ -162,6 +169,7 @@ impl<'a> LeadAtWork<'a> {
                 match self.enter(&mut making, patience).await {
                     Ok(entry) => entry,
                     Err(NoEntry::Stopping) => return self.leave_off().await,
+                    Err(NoEntry::Fenced) => return self.leave_to_owner().await,
                     Err(NoEntry::Cancelled) => return self.finish_cancelled().await.map(Flow::Out),
                     // The next decision sees that the time is up, or the key gone.
                     Err(NoEntry::Late | NoEntry::Revoked) => return Ok(Flow::On),
@@ -187,7 +195,7 @@ impl<'a> LeadAtWork<'a> {
     }
 
     /// What a begin that needs no call came to.
-    async fn without_call(&mut self, making: Making, answer: Answer) -> Result<Flow, LedgerError> {
+    pub(super) async fn without_call(&mut self, making: Making, answer: Answer) -> Result<Flow, LedgerError> {
         match answer {
             Answer::Cached(end) => Ok(self.recorded(making, end)),
             Answer::Refused(outcome) => Ok(self.recorded(making, AttemptEnd::not_asked(outcome))),
@@ -196,27 +204,6 @@ impl<'a> LeadAtWork<'a> {
             Answer::Granted | Answer::Done | Answer::Wait(_) => {
                 Err(LedgerError::Corrupt("an answer that fits no begin".to_owned()))
             }
-        }
-    }
-
-    /// Waits, without permit and slot, until money is free; then for leave to call.
-    async fn wait_for_money(&mut self, making: Making, mut pending: Pending) -> Result<Flow, LedgerError> {
-        let waits = self.engine.money.join(self.work.job.account);
-        let Moment(now) = clock::moment();
-        let left = self.trail.deadline.0.saturating_sub(now);
-        let came = tokio::select! {
-            biased;
-            committed = self.active.wait(&mut pending) => Some(committed),
-            () = tokio::time::sleep(left) => None,
-            () = self.engine.tasks.stopping() => None,
-        };
-        let came = came.or_else(|| pending.give_up());
-        drop(waits);
-        match came.transpose()?.map(|committed| committed.answer) {
-            Some(Answer::Granted) => self.enter_and_call(making).await,
-            Some(other) => self.without_call(making, other).await,
-            None if self.engine.tasks.is_stopping() => self.leave_off().await,
-            None => Ok(self.note(making, Upshot::not_asked(Outcome::Unaffordable))),
         }
     }
 
@@ -233,6 +220,7 @@ impl<'a> LeadAtWork<'a> {
                 self.call(making, entry).await
             }
             Err(NoEntry::Stopping) => self.leave_off().await,
+            Err(NoEntry::Fenced) => self.leave_to_owner().await,
             Err(NoEntry::Late) => Ok(self.not_called(making, Outcome::RateLimited(Throttle::TriesSpent))),
             Err(NoEntry::Cancelled | NoEntry::Revoked) => Ok(self.not_called(making, GIVEN_UP)),
             Err(NoEntry::Refused(refusal)) => Ok(self.not_called(making, refusal_outcome(refusal))),
@@ -257,6 +245,7 @@ impl<'a> LeadAtWork<'a> {
         match called {
             Called::Ended(upshot) => Ok(self.note(making, upshot)),
             Called::LeftOff => self.leave_off().await,
+            Called::Fenced => self.leave_to_owner().await,
             Called::Deferred { handle, after } => {
                 self.commit(Then::Submitted(making.attempt.n, handle.clone())).await?;
                 self.await_answer(making, handle, after).await
@@ -264,58 +253,15 @@ impl<'a> LeadAtWork<'a> {
         }
     }
 
-    pub(super) async fn await_answer(
-        &mut self,
-        making: Making,
-        handle: String,
-        after: Duration,
-    ) -> Result<Flow, LedgerError> {
-        let reader = self.engine.readers.of(&making.route);
-        let answer = tokio::select! {
-            biased;
-            () = self.engine.tasks.stopping() => return self.leave_off().await,
-            answer = self.active.park(reader.answer(self.engine, &making.route, &making.query, &handle, after)) => answer,
-        };
-        let upshot = match answer {
-            Some(answer) => Upshot::of(answer),
-            None => Upshot { handle: Some(handle), ..Upshot::called(Outcome::Timeout) },
-        };
-        Ok(self.note(making, upshot))
-    }
-
-    /// Leave to call, if it is to be had without waiting.
-    async fn enter_at_once(&self, making: &mut Making) -> Option<Entry> {
-        if making.route.adapter.deferred().is_some() {
-            making.place = self.engine.readers.of(&making.route).place_now();
-            making.place.as_ref()?;
-        }
-        let call = self.calling(making);
-        tokio::select! {
-            biased;
-            entry = call.enter(Duration::ZERO) => entry.ok(),
-            () = std::future::ready(()) => None,
-        }
-    }
-
-    /// Leave to call, waited for; an outage is sat out with `patience`.
-    async fn enter(&self, making: &mut Making, patience: Duration) -> Result<Entry, NoEntry> {
-        let Moment(now) = clock::moment();
-        let left = self.trail.deadline.0.saturating_sub(now);
-        if making.route.adapter.deferred().is_some() && making.place.is_none() {
-            let reader = self.engine.readers.of(&making.route);
-            // A provider that answers later takes only so many waiting attempts of a key.
-            making.place = tokio::select! {
-                () = self.engine.tasks.stopping() => return Err(NoEntry::Stopping),
-                place = self.active.park(reader.place()) => place,
-                () = tokio::time::sleep(left) => return Err(NoEntry::Late),
-            };
-        }
-        self.calling(making).enter(patience.min(left)).await
-    }
-
-    async fn leave_off(&mut self) -> Result<Flow, LedgerError> {
+    pub(super) async fn leave_off(&mut self) -> Result<Flow, LedgerError> {
         self.save().await?;
         Ok(Flow::Out(LeadEnd::LeftOff))
+    }
+
+    /// The slice is another worker's: what was learned is left to it.
+    pub(super) async fn leave_to_owner(&mut self) -> Result<Flow, LedgerError> {
+        self.save().await?;
+        Ok(Flow::Out(LeadEnd::Fenced))
     }
 
     /// Commits what has ended, if anything has.
@@ -357,6 +303,7 @@ impl<'a> LeadAtWork<'a> {
             id: self.lead.id.clone(),
             run: self.trail.run,
             ending,
+            ended_ms: clock::wall_ms(),
             attempts: std::mem::take(&mut self.trail.attempts),
             copies: self.lead.copies,
         };
@@ -377,6 +324,7 @@ impl<'a> LeadAtWork<'a> {
             active: &self.active,
             deadline: self.trail.deadline,
             cancelled: &self.work.cancelled,
+            lease: self.lease,
         }
     }
 }

@@ -14,6 +14,7 @@ mod engine;
 mod intake;
 mod keyring;
 mod lead;
+mod lease;
 mod meter;
 mod money;
 mod parts;
@@ -21,11 +22,13 @@ mod pump;
 mod reader;
 mod records;
 mod routes;
+mod running;
 #[cfg(test)]
 mod simulation;
 mod slice;
 mod takeover;
 mod tasks;
+mod waits;
 mod works;
 
 pub use announce::Announce;

@@ -1,7 +1,6 @@
 //! Slices in, leads started, slices settled: fair between jobs, never more open than allowed.
 
 use crate::jobs::Claim;
-use crate::jobs::Tenure;
 use crate::ledger::AccountId;
 use crate::ledger::JobKey;
 use crate::ledger::LedgerError;
@@ -13,19 +12,25 @@ use crate::worker::engine::Engine;
 use crate::worker::lead::LeadEnd;
 use crate::worker::parts::Claiming;
 use crate::worker::parts::Part;
+use crate::worker::parts::Taken;
 use crate::worker::parts::claim_slice;
+use crate::worker::parts::hand_on;
 use crate::worker::parts::tell_again;
 use crate::worker::parts::work_lead;
+use crate::worker::running::Doing;
+use crate::worker::running::Ended;
+use crate::worker::running::Running;
 use crate::worker::slice::LATER;
 use crate::worker::slice::OpenSlice;
+use crate::worker::slice::Settlement;
 use crate::worker::slice::SliceEnd;
 use crate::worker::slice::SliceInHand;
 use crate::worker::slice::Start;
+use crate::worker::slice::why_broken;
 use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::task::JoinError;
-use tokio::task::JoinSet;
 
 /// Why the work stopped before its end. Everything recorded stays recorded.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +44,8 @@ pub enum WorkError {
 }
 
 /// Works what the queue announces until there is no more, or a stop is asked for. Where slices are
-/// leased, a store that fails costs the slice in hand, not the worker.
+/// leased, a store that fails costs the slice in hand, not the worker; and one whose work breaks is set
+/// aside, since it would break again, and cost calls each time.
 ///
 /// # Errors
 /// When the store of a locked job cannot be used any more: nothing is called after that.
@@ -51,7 +57,7 @@ pub async fn work(engine: Arc<Engine>, queue: Arc<dyn Queue>) -> Result<(), Work
         in_hand: HashMap::new(),
         claiming: 0,
         started: HashMap::new(),
-        running: JoinSet::new(),
+        running: Running::default(),
     };
     let result = pump.run().await;
     if result.is_err() {
@@ -73,7 +79,7 @@ struct Pump {
     claiming: usize,
     /// Leads at work, parked ones included, by the wallet that pays.
     started: HashMap<AccountId, usize>,
-    running: JoinSet<Part>,
+    running: Running,
 }
 
 impl Pump {
@@ -90,7 +96,7 @@ impl Pump {
             tokio::select! {
                 biased;
                 () = engine.tasks.stopping() => {}
-                Some(ended) = self.running.join_next() => self.take_part(ended?)?,
+                Some(ended) = self.running.next() => self.take(ended)?,
                 () = engine.active.below(engine.leads_in_flight()), if startable => self.start_next(),
                 () = engine.money.changed(), if !startable && !self.turns.is_empty() => {}
                 received = queue.receive(), if more_to_come && held < engine.settings.prefetch => match received {
@@ -107,11 +113,11 @@ impl Pump {
         for open in self.turns.drain(..).flat_map(|(_, slices)| slices) {
             open.slice.ends(SliceEnd::LeftOff);
             for _ in open.waiting {
-                finish_part(&mut self.running, &self.engine, &open.slice);
+                self.running.finish_part(&self.engine, &open.slice);
             }
             // The turn that was never handed on.
-            if hands_on(&self.engine) {
-                finish_part(&mut self.running, &self.engine, &open.slice);
+            if !self.engine.is_locked() {
+                self.running.finish_part(&self.engine, &open.slice);
             }
         }
     }
@@ -119,15 +125,14 @@ impl Pump {
     /// Waits for the leads at work: calls in flight are settled, everything else is left off.
     async fn drain(&mut self) -> Result<(), WorkError> {
         let mut result = Ok(());
-        while let Some(ended) = self.running.join_next().await {
+        while let Some(ended) = self.running.next().await {
             let taken = match ended {
                 // Nothing is begun any more.
-                Ok(Part::Claimed(received, claimed)) => {
+                Ended::Well(Part::Claimed(received, claimed)) => {
                     self.give_back(received, claimed);
                     Ok(())
                 }
-                Ok(part) => self.take_part(part),
-                Err(broken) => Err(broken.into()),
+                ended @ (Ended::Well(_) | Ended::Broken(..)) => self.take(ended),
             };
             result = result.and(taken);
         }
@@ -143,33 +148,80 @@ impl Pump {
         self.claiming = self.claiming.saturating_add(1);
         let engine = Arc::clone(&self.engine);
         let queue = Arc::clone(&self.queue);
-        self.running.spawn(async move {
+        self.running.spawn(Doing::Claiming(received), async move {
             let claimed = claim_slice(&engine, &*queue, received).await;
             Part::Claimed(received, claimed)
         });
     }
 
-    fn take_part(&mut self, part: Part) -> Result<(), WorkError> {
-        match part {
-            Part::Claimed(received, claimed) => self.open(received, claimed)?,
-            Part::HandedOn(slice) => finish_part(&mut self.running, &self.engine, &slice),
-            Part::Worked(slice, end) => self.settle_lead(&slice, end)?,
-            Part::Concluded(slice, disposition) => {
-                self.in_hand.remove(&(slice.held.job, slice.number()));
-                for receipt in slice.receipts() {
-                    self.queue.settle(receipt, disposition);
-                }
-            }
+    fn take(&mut self, ended: Ended) -> Result<(), WorkError> {
+        match ended {
+            Ended::Well(Part::Claimed(received, claimed)) => self.open(received, claimed)?,
+            Ended::Well(Part::HandedOn(slice)) => self.running.finish_part(&self.engine, &slice),
+            Ended::Well(Part::Worked(slice, end)) => self.settle_lead(&slice, end)?,
+            Ended::Well(Part::Concluded(slice, settlement)) => self.put_away(&slice, settlement),
+            Ended::Broken(doing, error) => self.mend(doing, error)?,
         }
         Ok(())
+    }
+
+    /// A task has broken, by a mistake in this program: where slices are leased, the others go on. What it
+    /// said may hold anything, and is not repeated.
+    fn mend(&mut self, doing: Option<Doing>, error: JoinError) -> Result<(), WorkError> {
+        if self.engine.is_locked() {
+            return Err(error.into());
+        }
+        match doing {
+            Some(Doing::Claiming(received)) => {
+                self.claiming = self.claiming.saturating_sub(1);
+                tracing::error!(job = received.message.job.0, "the claim of a slice broke; it comes again");
+                self.queue.settle(received.receipt, LATER);
+            }
+            Some(Doing::Working(slice)) => {
+                tracing::error!(job.id = %slice.work.job.id, slice = slice.number().0, "the work on a lead broke");
+                slice.breaks("the work on a lead broke, by a mistake in weir");
+                self.finish_lead(&slice);
+            }
+            Some(Doing::HandingOn(slice)) => {
+                tracing::error!(job.id = %slice.work.job.id, "the handing on of a turn broke; the sweep does it");
+                self.running.finish_part(&self.engine, &slice);
+            }
+            Some(Doing::Concluding(slice)) => {
+                tracing::error!(job.id = %slice.work.job.id, "the conclusion of a slice broke; it comes again");
+                self.engine.let_go(slice.held);
+                self.put_away(&slice, Settlement::all(LATER));
+            }
+            None => tracing::error!("a task broke"),
+        }
+        Ok(())
+    }
+
+    /// A slice is out of hand; with a job's last one the job is forgotten, and its keys with it.
+    fn put_away(&mut self, slice: &SliceInHand, settlement: Settlement) {
+        let place = (slice.held.job, slice.number());
+        // A later claim of the same slice may stand in its place.
+        if self.in_hand.get(&place).is_some_and(|in_hand| in_hand.held == slice.held) {
+            self.in_hand.remove(&place);
+        }
+        slice.settle(&*self.queue, settlement);
+        self.forget_if_done(slice.held.job);
+    }
+
+    fn forget_if_done(&self, job: JobKey) {
+        if self.in_hand.keys().all(|(in_hand, _)| *in_hand != job) {
+            self.engine.works.forget(job);
+        }
     }
 
     fn open(&mut self, received: Received, claimed: Claiming) -> Result<(), WorkError> {
         self.claiming = self.claiming.saturating_sub(1);
         let SliceMessage { job, slice } = received.message;
-        let (work, claim) = match claimed {
-            Ok(Some(claimed)) => claimed,
-            Ok(None) => return Ok(()),
+        let taken = match claimed {
+            Ok(Some(taken)) => taken,
+            Ok(None) => {
+                self.forget_if_done(job);
+                return Ok(());
+            }
             Err(error) => {
                 self.queue.settle(received.receipt, LATER);
                 return self.bear(error, None);
@@ -179,15 +231,13 @@ impl Pump {
             // Two deliveries were claimed at once: the later claim holds, and fences the earlier.
             known.ends(SliceEnd::Fenced);
         }
-        let extra = usize::from(hands_on(&self.engine));
-        let announces = self.engine.announce.is_some();
-        let open = OpenSlice::new(received, work, claim, announces, extra);
-        self.engine.hold(open.slice.held);
+        let extra = usize::from(!self.engine.is_locked());
+        let open = self.take_in_hand(received, taken, extra);
         self.in_hand.insert((job, slice), Arc::clone(&open.slice));
         if open.waiting.len() == 0 {
             self.hand_on(&open.slice);
             if extra == 0 {
-                conclude(&mut self.running, &self.engine, &open.slice);
+                self.running.conclude(&self.engine, &open.slice);
             }
             return Ok(());
         }
@@ -198,13 +248,21 @@ impl Pump {
         Ok(())
     }
 
+    fn take_in_hand(&self, received: Received, taken: Taken, extra: usize) -> OpenSlice {
+        let lease = Arc::clone(&taken.lease);
+        let open = OpenSlice::new(received, taken, self.engine.announce.is_some(), extra);
+        self.engine.hold(open.slice.held, lease);
+        open
+    }
+
     /// A claim that came after the stop.
     fn give_back(&mut self, received: Received, claimed: Claiming) {
         match claimed {
-            Ok(Some((work, claim))) => {
-                let open = OpenSlice::new(received, work, Claim { leads: Vec::new(), ..claim }, false, 1);
+            Ok(Some(taken)) => {
+                let claim = Claim { leads: Vec::new(), unannounced: Vec::new(), ..taken.claim };
+                let open = self.take_in_hand(received, Taken { claim, ..taken }, 1);
                 open.slice.ends(SliceEnd::LeftOff);
-                finish_part(&mut self.running, &self.engine, &open.slice);
+                self.running.finish_part(&self.engine, &open.slice);
             }
             Ok(None) => {}
             Err(_) => self.queue.settle(received.receipt, LATER),
@@ -233,22 +291,12 @@ impl Pump {
     fn start_next(&mut self) {
         let Some((job, mut slices)) = self.turns.pop_front() else { return };
         if let Some(mut open) = slices.pop_front() {
-            if let Some(start) = open.waiting.next() {
-                let started = self.started.entry(open.slice.work.job.account).or_default();
-                *started = started.saturating_add(1);
-                // Counted from here on: the task itself may run later.
-                let active = self.engine.active.begin();
-                let (engine, slice) = (Arc::clone(&self.engine), Arc::clone(&open.slice));
-                match start {
-                    Start::Lead(lead) => self.running.spawn(async move {
-                        let end = work_lead(&engine, &slice, *lead, active).await;
-                        Part::Worked(slice, end)
-                    }),
-                    Start::Tell(lead) => self.running.spawn(async move {
-                        let end = active.wait(tell_again(&engine, &slice, lead)).await;
-                        Part::Worked(slice, end)
-                    }),
-                };
+            if open.slice.is_given_up() {
+                for _ in open.waiting.by_ref() {
+                    self.running.finish_part(&self.engine, &open.slice);
+                }
+            } else if let Some(start) = open.waiting.next() {
+                self.start(&open.slice, start);
             }
             if open.waiting.len() > 0 {
                 slices.push_front(open);
@@ -261,72 +309,77 @@ impl Pump {
         }
     }
 
-    /// The turn goes to the job's next slice, behind everything that waits.
+    fn start(&mut self, slice: &Arc<SliceInHand>, start: Start) {
+        let started = self.started.entry(slice.work.job.account).or_default();
+        *started = started.saturating_add(1);
+        // Counted from here on: the task itself may run later.
+        let active = self.engine.active.begin();
+        let doing = Doing::Working(Arc::clone(slice));
+        let (engine, slice) = (Arc::clone(&self.engine), Arc::clone(slice));
+        match start {
+            Start::Lead(lead) => self.running.spawn(doing, async move {
+                let end = work_lead(&engine, &slice, *lead, active).await;
+                Part::Worked(slice, end)
+            }),
+            Start::Tell(lead) => self.running.spawn(doing, async move {
+                let end = active.wait(tell_again(&engine, &slice, lead)).await;
+                Part::Worked(slice, end)
+            }),
+        }
+    }
+
+    /// The turn goes to the job's next slice. A job that is locked is announced whole at its start.
     fn hand_on(&mut self, slice: &Arc<SliceInHand>) {
-        if !hands_on(&self.engine) {
+        if self.engine.is_locked() {
             return;
         }
+        let doing = Doing::HandingOn(Arc::clone(slice));
         let (engine, queue, slice) = (Arc::clone(&self.engine), Arc::clone(&self.queue), Arc::clone(slice));
-        self.running.spawn(async move {
-            let job = slice.held.job;
-            match engine.store.announce_slices(job, 1).await {
-                Ok(next) => next.into_iter().for_each(|slice| queue.publish(SliceMessage { job, slice })),
-                Err(error) => tracing::warn!(job.id = %slice.work.job.id, "the turn cannot be handed on: {error}"),
-            }
+        self.running.spawn(doing, async move {
+            hand_on(&engine, &*queue, &slice).await;
             Part::HandedOn(slice)
         });
     }
 
     fn settle_lead(&mut self, slice: &Arc<SliceInHand>, end: Result<LeadEnd, LedgerError>) -> Result<(), WorkError> {
-        if let Some(started) = self.started.get_mut(&slice.work.job.account) {
-            *started = started.saturating_sub(1);
-            if *started == 0 {
-                self.started.remove(&slice.work.job.account);
-            }
-        }
         match end {
-            Ok(LeadEnd::Decided(_)) => {}
+            Ok(LeadEnd::Decided(_) | LeadEnd::NothingToTell) => {}
             Ok(LeadEnd::LeftOff) => slice.ends(SliceEnd::LeftOff),
             Ok(LeadEnd::Fenced) => slice.ends(SliceEnd::Fenced),
             Err(error) => self.bear(error, Some(slice))?,
         }
-        finish_part(&mut self.running, &self.engine, slice);
+        self.finish_lead(slice);
         Ok(())
+    }
+
+    /// A lead has ended, in whatever way.
+    fn finish_lead(&mut self, slice: &Arc<SliceInHand>) {
+        let account = slice.work.job.account;
+        if let Some(started) = self.started.get_mut(&account) {
+            *started = started.saturating_sub(1);
+            if *started == 0 {
+                self.started.remove(&account);
+            }
+        }
+        self.running.finish_part(&self.engine, slice);
     }
 
     /// A store that fails ends the work on a locked job; a worker gives up the slice and goes on.
     fn bear(&self, error: LedgerError, slice: Option<&SliceInHand>) -> Result<(), WorkError> {
-        if self.engine.claimant.tenure == Tenure::Lock {
+        if self.engine.is_locked() {
             return Err(error.into());
         }
         let job = slice.map_or("", |slice| slice.work.job.id.as_str());
         if error.is_transient() {
             tracing::warn!(job.id = job, "{error}; its slice is given up for now");
         } else {
-            tracing::error!(job.id = job, "{error}; its slice is given up for now");
+            tracing::error!(job.id = job, "{error}; its slice is given up");
         }
-        if let Some(slice) = slice {
-            slice.ends(SliceEnd::Troubled);
+        match (slice, why_broken(&error)) {
+            (Some(slice), Some(why)) => slice.breaks(why),
+            (Some(slice), None) => slice.ends(SliceEnd::Troubled),
+            (None, _) => {}
         }
         Ok(())
     }
-}
-
-/// A job that is locked is announced whole at its start; one of many workers' goes slice by slice.
-fn hands_on(engine: &Engine) -> bool {
-    engine.claimant.tenure != Tenure::Lock
-}
-
-fn finish_part(running: &mut JoinSet<Part>, engine: &Arc<Engine>, slice: &Arc<SliceInHand>) {
-    if slice.is_last() {
-        conclude(running, engine, slice);
-    }
-}
-
-fn conclude(running: &mut JoinSet<Part>, engine: &Arc<Engine>, slice: &Arc<SliceInHand>) {
-    let (engine, slice) = (Arc::clone(engine), Arc::clone(slice));
-    running.spawn(async move {
-        let disposition = slice.conclude(&engine).await;
-        Part::Concluded(slice, disposition)
-    });
 }

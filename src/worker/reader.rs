@@ -6,6 +6,7 @@
 use crate::domain::Operation;
 use crate::domain::Query;
 use crate::http::KeyId;
+use crate::http::Received;
 use crate::providers::Answer;
 use crate::providers::Deferred;
 use crate::providers::Fault;
@@ -43,17 +44,29 @@ pub(super) struct Reader {
 /// Who waits for which answer. Whoever finds no reader at work becomes it.
 #[derive(Default)]
 struct Board {
-    waiting: HashMap<String, Waiting>,
+    /// In the order they came; two may wait for the same.
+    waiting: Vec<Waiting>,
     reading: bool,
     next_read: Option<Instant>,
 }
 
 struct Waiting {
+    handle: String,
     operation: Operation,
     query: Query,
     not_before: Instant,
     missed: u32,
     answer: oneshot::Sender<Answer>,
+}
+
+/// What waiting for a late answer came to.
+pub(super) enum Awaited {
+    /// It came.
+    Answer(Answer),
+    /// It did not come in time.
+    Late,
+    /// The own key was taken away: nobody reads with it any more.
+    Revoked,
 }
 
 /// Frees the board for another reader, however the reading ends.
@@ -79,8 +92,7 @@ impl Reader {
         Arc::clone(&self.places).try_acquire_owned().ok()
     }
 
-    /// Waits for the answer under `handle`; `None` when it does not come in time. The last read is
-    /// made at the deadline.
+    /// Waits for the answer under `handle`. The last read is made at the deadline.
     pub(super) async fn answer(
         &self,
         engine: &Engine,
@@ -88,27 +100,41 @@ impl Reader {
         query: &Query,
         handle: &str,
         after: Duration,
-    ) -> Option<Answer> {
-        let deferred = route.adapter.deferred()?;
+    ) -> Awaited {
+        let Some(deferred) = route.adapter.deferred() else { return Awaited::Late };
         let (sender, mut receiver) = oneshot::channel();
         let not_before = Instant::now() + after;
-        let operation = route.step.operation;
-        let waiting = Waiting { operation, query: query.clone(), not_before, missed: 0, answer: sender };
-        self.board().waiting.insert(handle.to_owned(), waiting);
+        self.board().waiting.push(Waiting {
+            handle: handle.to_owned(),
+            operation: route.step.operation,
+            query: query.clone(),
+            not_before,
+            missed: 0,
+            answer: sender,
+        });
         let wait = async {
-            loop {
+            while !route.is_revoked() {
                 tokio::select! {
                     biased;
                     answer = &mut receiver => return answer.ok(),
                     () = self.read_in_turn(engine, route, deferred) => {}
                 }
             }
+            receiver.try_recv().ok()
         };
-        if let Ok(answer) = timeout(route.poll_deadline, wait).await {
-            return answer;
+        let waited = timeout(route.poll_deadline, wait).await;
+        receiver.close();
+        self.board().waiting.retain(|waiting| !waiting.answer.is_closed());
+        let answer = match waited {
+            Ok(answer) => answer,
+            Err(_) => self.read_once(engine, route, query, handle).await,
+        };
+        match answer {
+            Some(answer) => Awaited::Answer(answer),
+            // One that is not known to be there could not be read with to the end.
+            None if route.is_revoked() || route.is_unheard_of() => Awaited::Revoked,
+            None => Awaited::Late,
         }
-        self.board().waiting.remove(handle);
-        self.read_once(engine, route, query, handle).await
     }
 
     /// Reads one answer by its handle, now; `None` when it is not there or cannot be read.
@@ -120,7 +146,7 @@ impl Reader {
         handle: &str,
     ) -> Option<Answer> {
         let deferred = route.adapter.deferred()?;
-        let received = engine.client.send(&route.target, &deferred.read_one(handle)).await.ok()?;
+        let received = read(engine, route, &deferred.read_one(handle)).await?;
         final_answer(deferred.pick(query, &received.reply(), handle))
     }
 
@@ -134,38 +160,27 @@ impl Reader {
         if let Some(due) = due {
             tokio::time::sleep_until(due).await;
         }
-        let first = self.board().waiting.values().map(|waiting| waiting.not_before).min();
+        let first = self.board().waiting.iter().map(|waiting| waiting.not_before).min();
         if let Some(first) = first {
             tokio::time::sleep_until(first).await;
         }
         self.board().next_read = Some(Instant::now() + route.read_interval);
         let Some(request) = self.next_request(deferred) else { return };
-        let Ok(received) = engine.client.send(&route.target, &request).await else { return };
-        let mut board = self.board();
-        let handles: Vec<String> = board.waiting.keys().cloned().collect();
-        for handle in handles {
-            let Some(mut waiting) = board.waiting.remove(&handle) else { continue };
-            match final_answer(deferred.pick(&waiting.query, &received.reply(), &handle)) {
-                Some(answer) => drop(waiting.answer.send(answer)),
-                None if waiting.answer.is_closed() => {}
-                None => {
-                    waiting.missed = waiting.missed.saturating_add(1);
-                    board.waiting.insert(handle, waiting);
-                }
-            }
-        }
+        let Some(received) = read(engine, route, &request).await else { return };
+        self.board().hand_out(deferred, &received);
     }
 
     /// Lists the newest answers of whoever was missed most often; one that the list has not shown
     /// three times is asked for by itself.
     fn next_request(&self, deferred: &dyn Deferred) -> Option<Request> {
         let mut board = self.board();
-        let (handle, waiting) = board.waiting.iter_mut().max_by_key(|(_, waiting)| waiting.missed)?;
+        let waiting = board.waiting.iter().max_by_key(|waiting| waiting.missed)?;
         if waiting.missed < READ_ALONE_EVERY {
             return Some(deferred.read_many(waiting.operation));
         }
-        waiting.missed = 0;
-        Some(deferred.read_one(handle))
+        let handle = waiting.handle.clone();
+        board.waiting.iter_mut().filter(|waiting| waiting.handle == handle).for_each(|waiting| waiting.missed = 0);
+        Some(deferred.read_one(&handle))
     }
 
     fn begin_reading(&self) -> Option<ReadingTurn<'_>> {
@@ -182,10 +197,34 @@ impl Reader {
     }
 }
 
+impl Board {
+    /// Gives each who waits its part of a reply; whoever has none in it waits on.
+    fn hand_out(&mut self, deferred: &dyn Deferred, received: &Received) {
+        for mut waiting in std::mem::take(&mut self.waiting) {
+            match final_answer(deferred.pick(&waiting.query, &received.reply(), &waiting.handle)) {
+                Some(answer) => drop(waiting.answer.send(answer)),
+                None if waiting.answer.is_closed() => {}
+                None => {
+                    waiting.missed = waiting.missed.saturating_add(1);
+                    self.waiting.push(waiting);
+                }
+            }
+        }
+    }
+}
+
 impl Drop for ReadingTurn<'_> {
     fn drop(&mut self) {
         self.0.board().reading = false;
     }
+}
+
+/// One read; `None` when the own key for it may be gone, or nothing came.
+async fn read(engine: &Engine, route: &Route, request: &Request) -> Option<Received> {
+    if route.is_revoked() || route.is_unheard_of() {
+        return None;
+    }
+    engine.client.send(&route.target, request).await.ok()
 }
 
 /// Faults of the read itself (unavailable, throttled, key) say nothing of the answer: read again.
@@ -194,5 +233,35 @@ fn final_answer(reading: Option<Reading>) -> Option<Answer> {
         Reading::Later { .. } | Reading::Ask(_) => None,
         Reading::Done(Answer::Fault(Fault::Unavailable | Fault::RateLimited { .. } | Fault::KeyRejected)) => None,
         Reading::Done(answer) => Some(answer),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Address;
+    use crate::domain::Verdict;
+    use crate::providers::by_kind;
+
+    #[tokio::test]
+    async fn all_who_wait_for_an_answer_get_it_and_the_others_wait_on() {
+        let deferred = by_kind("icypeas").unwrap().deferred().unwrap();
+        let mut board = Board::default();
+        let mut receivers = ["h1", "h2", "h1"].map(|handle| {
+            let (answer, receiver) = oneshot::channel();
+            let query = Query::Verify(Address::parse("ada@acme.test").unwrap());
+            let (operation, not_before) = (Operation::VerifyEmail, Instant::now());
+            board.waiting.push(Waiting { handle: handle.to_owned(), operation, query, not_before, missed: 0, answer });
+            receiver
+        });
+        let item = r#"{"_id":"h1","status":"FOUND","results":{"emails":[{"certainty":"ultra_sure"}]}}"#;
+        let body = format!(r#"{{"success":true,"items":[{item}]}}"#);
+        board.hand_out(deferred, &Received::new(200, Default::default(), body));
+        let came = receivers.each_mut().map(|receiver| receiver.try_recv().ok());
+        let [Some(first), None, Some(last)] = came else { panic!("{came:?}") };
+        assert!(matches!(first, Answer::Judged { verdict: Verdict::Valid, .. }), "{first:?}");
+        assert_eq!(first, last);
+        let waiting: Vec<(&str, u32)> = board.waiting.iter().map(|it| (it.handle.as_str(), it.missed)).collect();
+        assert_eq!(waiting, [("h2", 1)]);
     }
 }

@@ -131,6 +131,11 @@ impl Route {
     pub fn is_revoked(&self) -> bool {
         self.own.as_ref().is_some_and(|own| own.is_revoked())
     }
+
+    /// Is not known just now what has become of the own key behind it? Then nothing is sent with it.
+    pub fn is_unheard_of(&self) -> bool {
+        self.own.as_ref().is_some_and(|own| own.is_unheard_of())
+    }
 }
 
 impl StepRoutes {

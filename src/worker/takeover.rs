@@ -9,6 +9,7 @@ use crate::domain::Query;
 use crate::ledger::LedgerError;
 use crate::worker::answers::Upshot;
 use crate::worker::call::Called;
+use crate::worker::call::GIVEN_UP;
 use crate::worker::call::LookUp;
 use crate::worker::lead::Flow;
 use crate::worker::lead::LeadAtWork;
@@ -42,6 +43,7 @@ impl LeadAtWork<'_> {
                     return self.conclude(making, Called::Deferred { handle, after: Duration::ZERO }).await;
                 }
                 LookUp::NotThere => {}
+                LookUp::Revoked => return Ok(self.not_called(making, GIVEN_UP)),
                 // It may have been taken, and nobody can say: as with any lost answer, it is not repeated.
                 LookUp::NoAnswer => return Ok(self.note(making, Upshot::called(Outcome::Timeout))),
             }
@@ -49,12 +51,12 @@ impl LeadAtWork<'_> {
         self.enter_and_call(making).await
     }
 
-    /// The handle of an earlier run's submission whose answer did not come in time: it is read before
-    /// anything is submitted anew.
+    /// The handle of an earlier submission whose answer did not come in time, or was not waited for: it is
+    /// read before anything is submitted anew.
     pub(super) fn earlier_handle(&self, making: &Making) -> Option<String> {
         let Attempt { step, about, .. } = &making.attempt;
         let same = |attempt: &&Attempt| attempt.step == *step && attempt.about == *about;
-        let late = |end: &&AttemptEnd| end.outcome == Outcome::Timeout;
+        let late = |end: &&AttemptEnd| [Outcome::Timeout, GIVEN_UP].contains(&end.outcome);
         self.trail.attempts.iter().rev().filter(same).find_map(|it| it.end().filter(late)?.handle.clone())
     }
 }

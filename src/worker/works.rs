@@ -8,6 +8,7 @@ use crate::domain::Lead;
 use crate::domain::Step;
 use crate::domain::Usd;
 use crate::http::Gates;
+use crate::jobs::JobState;
 use crate::jobs::StoredJob;
 use crate::ledger::JobKey;
 use crate::ledger::LedgerError;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::Weak;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -49,8 +51,8 @@ pub struct JobWork {
     pub cache_max_age: Duration,
     /// The configuration in force.
     pub config_version: ConfigVersion,
-    /// Somebody has cancelled it.
-    pub cancelled: CancellationToken,
+    /// Somebody has cancelled it: one word for all works of a job that live at the same time.
+    pub cancelled: Arc<CancellationToken>,
     live: Arc<Live>,
     /// In use as long as this is: so a key that is taken away is looked for here.
     _keys: Arc<WorkspaceKeys>,
@@ -69,7 +71,15 @@ pub struct Works {
     live: ArcSwap<Live>,
     keyring: Keyring,
     overrides: Overrides,
-    jobs: Mutex<HashMap<JobKey, Arc<JobWork>>>,
+    known: Mutex<Known>,
+}
+
+/// What was looked up.
+#[derive(Default)]
+struct Known {
+    works: HashMap<JobKey, Arc<JobWork>>,
+    /// The word that a job's works share, those included that only leads have in hand.
+    words: HashMap<JobKey, Weak<CancellationToken>>,
 }
 
 /// Beyond this many, jobs that no lead works on are forgotten: they are read again when needed.
@@ -78,7 +88,7 @@ const MOST_JOBS: usize = 4_096;
 impl Works {
     /// Nothing at work yet.
     pub fn new(live: Arc<Live>, keyring: Keyring, overrides: Overrides) -> Self {
-        Self { live: ArcSwap::new(live), keyring, overrides, jobs: Mutex::default() }
+        Self { live: ArcSwap::new(live), keyring, overrides, known: Mutex::default() }
     }
 
     /// The configuration in force.
@@ -101,7 +111,7 @@ impl Works {
     /// # Errors
     /// When the store cannot be asked.
     pub async fn of(&self, store: &dyn Store, gates: &Gates, job: JobKey) -> Result<Option<Arc<JobWork>>, LedgerError> {
-        let known = self.jobs().get(&job).cloned();
+        let (known, cancelled) = self.known().look_up(job);
         let live = self.live();
         if let Some(work) = &known
             // Not by version: a secret behind the same reference may be another.
@@ -110,20 +120,18 @@ impl Works {
         {
             return Ok(known);
         }
-        let stored = match &known {
+        let stored = match known {
             Some(work) => Arc::clone(&work.job),
             None => match store.read_job(job).await? {
                 Some(stored) => Arc::new(stored),
                 None => return Ok(None),
             },
         };
-        let cancelled = known.map_or_else(CancellationToken::new, |work| work.cancelled.clone());
-        let work = Arc::new(self.resolve(store, gates, stored, live, cancelled).await?);
-        let mut jobs = self.jobs();
-        if jobs.len() >= MOST_JOBS {
-            jobs.retain(|_, work| Arc::strong_count(work) > 1);
+        if stored.state == JobState::Cancelled {
+            cancelled.cancel();
         }
-        jobs.insert(job, Arc::clone(&work));
+        let work = Arc::new(self.resolve(store, gates, stored, live, cancelled).await?);
+        self.known().keep(job, &work);
         Ok(Some(work))
     }
 
@@ -142,25 +150,18 @@ impl Works {
             return Ok(None);
         }
         let (job, live) = (Arc::clone(&work.job), Arc::clone(&work.live));
-        let renewed = self.resolve(store, gates, job, live, work.cancelled.clone()).await?;
+        let renewed = self.resolve(store, gates, job, live, Arc::clone(&work.cancelled)).await?;
         Ok(Some(Arc::new(renewed)))
     }
 
-    /// The jobs that leads are at work on.
-    pub fn at_work(&self) -> Vec<JobKey> {
-        self.jobs().iter().filter(|(_, work)| Arc::strong_count(work) > 1).map(|(key, _)| *key).collect()
-    }
-
-    /// The job is another's, changed or over: read it again when it is needed.
+    /// The job is another's, changed or done with: read it again when it is needed.
     pub fn forget(&self, job: JobKey) {
-        self.jobs().remove(&job);
+        self.known().forget(job);
     }
 
-    /// Nothing more is called for this job.
-    pub fn cancel(&self, job: JobKey) {
-        if let Some(work) = self.jobs().remove(&job) {
-            work.cancelled.cancel();
-        }
+    /// Nothing more is called for this job, also by leads that are at work on it. Is that news?
+    pub fn cancel(&self, job: JobKey) -> bool {
+        self.known().cancel(job)
     }
 
     async fn resolve(
@@ -169,7 +170,7 @@ impl Works {
         gates: &Gates,
         job: Arc<StoredJob>,
         live: Arc<Live>,
-        cancelled: CancellationToken,
+        cancelled: Arc<CancellationToken>,
     ) -> Result<JobWork, LedgerError> {
         let keys_version = self.keyring.version();
         let keys = self.keyring.of(store, &job.workspace).await?;
@@ -192,8 +193,52 @@ impl Works {
         })
     }
 
-    fn jobs(&self) -> MutexGuard<'_, HashMap<JobKey, Arc<JobWork>>> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    /// The job as it is known, and the word for its next work: a cancelled one is not used again.
+    fn look_up(&mut self, job: JobKey) -> (Option<Arc<JobWork>>, Arc<CancellationToken>) {
+        let is_good = |word: &Arc<CancellationToken>| !word.is_cancelled();
+        if let Some(word) = self.words.get(&job).and_then(Weak::upgrade).filter(is_good) {
+            return (self.works.get(&job).cloned(), word);
+        }
+        if self.words.len() >= MOST_JOBS {
+            self.words.retain(|_, word| word.strong_count() > 0);
+        }
+        let word = Arc::<CancellationToken>::default();
+        self.words.insert(job, Arc::downgrade(&word));
+        self.works.remove(&job);
+        (None, word)
+    }
+
+    /// One that is cancelled is read again each time: it may be resumed.
+    fn keep(&mut self, job: JobKey, work: &Arc<JobWork>) {
+        if work.cancelled.is_cancelled() {
+            return;
+        }
+        if self.works.len() >= MOST_JOBS {
+            self.works.retain(|_, work| Arc::strong_count(work) > 1);
+        }
+        self.works.insert(job, Arc::clone(work));
+    }
+
+    /// The word stays: leads at work listen to it.
+    fn forget(&mut self, job: JobKey) {
+        self.works.remove(&job);
+        if self.words.get(&job).is_some_and(|word| word.strong_count() == 0) {
+            self.words.remove(&job);
+        }
+    }
+
+    fn cancel(&mut self, job: JobKey) -> bool {
+        let word = self.words.remove(&job).and_then(|word| word.upgrade());
+        self.works.remove(&job);
+        let Some(word) = word.filter(|word| !word.is_cancelled()) else { return false };
+        word.cancel();
+        true
     }
 }
 
@@ -221,5 +266,75 @@ impl JobWork {
         let mut steps = self.routes.find.iter().chain(&self.routes.verify);
         let route = steps.find(|routes| routes.step == *step).and_then(StepRoutes::first);
         route.map_or(KeySource::House, |route| route.key_source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::prepare_inline;
+    use crate::domain::Fingerprint;
+    use crate::domain::JobId;
+    use crate::domain::WaterfallName;
+    use crate::domain::WorkspaceId;
+    use crate::jobs::NewJob;
+    use crate::store::Nature;
+    use crate::store::SqliteStore;
+    use std::path::Path;
+
+    const LIVE: &str = r#"
+        [providers.leadmagic]
+        house_key = "env:KEY"
+        credit_price = "0.0125"
+        [waterfalls.work_email]
+        find = ["leadmagic"]
+    "#;
+
+    fn live(folder: &Path) -> Arc<Live> {
+        let key = |name: &str| (name == "KEY").then(|| "k".to_owned());
+        prepare_inline(LIVE, folder, &key, &[]).unwrap().live
+    }
+
+    fn new_job() -> NewJob {
+        NewJob {
+            id: JobId::new("job_1"),
+            workspace: WorkspaceId::new("acme"),
+            waterfall: WaterfallName::new("work_email"),
+            content: Fingerprint::of("job", []),
+            slice_size: 2,
+            campaign: None,
+            max_spend: None,
+            auto_resume: false,
+            reply: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_cancel_reaches_every_work_of_a_job_and_a_cancelled_one_is_not_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("weir.db"), Nature::Paid).unwrap();
+        let store: Arc<dyn Store> = Arc::new(store);
+        let job = store.create_job(new_job()).await.unwrap().key;
+        let gates = Gates::default();
+        let works = Works::new(live(folder.path()), Keyring::new(None), Overrides::default());
+        let work = async || works.of(&*store, &gates, job).await.unwrap().unwrap();
+        let first = work().await;
+        assert!(Arc::ptr_eq(&first, &work().await));
+        works.swap(live(folder.path()));
+        let second = work().await;
+        assert!(!Arc::ptr_eq(&first, &second));
+        assert_eq!([works.cancel(job), works.cancel(job)], [true, false]);
+
+        // The store does not say so: whoever did had the wrong job, or it was resumed.
+        let third = work().await;
+        let cancelled = [&first, &second, &third].map(|work| work.cancelled.is_cancelled());
+        assert_eq!(cancelled, [true, true, false]);
+
+        works.forget(job);
+        assert!(store.cancel_job(job).await.unwrap());
+        let fourth = work().await;
+        assert!(third.cancelled.is_cancelled() && fourth.cancelled.is_cancelled());
+        assert!(!Arc::ptr_eq(&fourth, &work().await));
+        assert!(!works.cancel(job));
     }
 }

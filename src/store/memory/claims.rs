@@ -32,7 +32,7 @@ use std::time::Duration;
 pub(super) fn announce(tables: &mut Tables, job: JobKey, at_most: u32) -> Vec<SliceNo> {
     let now_ms = tables.now_ms();
     let at_most = usize::try_from(at_most).unwrap();
-    let fresh = |slice: &Slice| slice.open && slice.queued_ms.is_none();
+    let fresh = |slice: &Slice| slice.open && slice.queued_ms.is_none() && slice.broken.is_none();
     let slices = tables.slices.iter_mut().filter(|((of, _), slice)| *of == job && fresh(slice));
     let announced = slices.take(at_most).map(|((_, n), slice)| {
         slice.queued_ms = Some(now_ms);
@@ -52,7 +52,7 @@ pub(super) fn find_stranded(tables: &mut Tables, idle: Duration, per_job: u32) -
             continue;
         }
         let open: Vec<(&(JobKey, SliceNo), &Slice)> =
-            tables.slices.iter().filter(|((of, _), slice)| of == key && slice.open).collect();
+            tables.slices.iter().filter(|((of, _), slice)| of == key && slice.open && slice.broken.is_none()).collect();
         let is_in_hand = |slice: &Slice| slice.queued_ms.is_some() || slice.lease_until >= now_ms;
         let nothing_in_hand = !open.iter().any(|(_, slice)| is_in_hand(slice));
         let is_idle = |slice: &Slice| match slice.queued_ms {
@@ -80,7 +80,7 @@ pub(super) fn claim(
 ) -> Result<Claimed, LedgerError> {
     let now_ms = tables.now_ms();
     let loaded = tables.jobs.get_mut(&key).filter(|job| job.stored.state != JobState::Loading);
-    let slice = tables.slices.get_mut(&(key, n)).filter(|slice| slice.open);
+    let slice = tables.slices.get_mut(&(key, n)).filter(|slice| slice.open && slice.broken.is_none());
     let (Some(job), Some(slice)) = (loaded, slice) else { return Ok(Claimed::Closed) };
     slice.lease_until = match claimant.tenure {
         Tenure::Lease(_) if slice.lease_until > now_ms => return Ok(Claimed::Leased),
@@ -192,6 +192,14 @@ pub(super) fn release(tables: &mut Tables, held: Held) {
     }
 }
 
+/// Sets a slice aside, if it is still the caller's: it is neither claimed nor announced any more.
+pub(super) fn set_aside(tables: &mut Tables, held: Held, why: String) {
+    let slice = tables.slices.get_mut(&(held.job, held.slice));
+    if let Some(slice) = slice.filter(|slice| slice.epoch == held.epoch && slice.open) {
+        (slice.broken, slice.lease_until, slice.worker, slice.queued_ms) = (Some(why), 0, None, None);
+    }
+}
+
 /// Closes a slice; the last one completes its job. Closing again changes nothing.
 pub(super) fn close(tables: &mut Tables, held: Held) -> Result<Closing, LedgerError> {
     let slice = tables.slices.get_mut(&(held.job, held.slice));
@@ -203,7 +211,7 @@ pub(super) fn close(tables: &mut Tables, held: Held) -> Result<Closing, LedgerEr
         release(tables, held);
         return Ok(Closing::Reopened);
     }
-    (slice.open, slice.lease_until, slice.worker) = (false, 0, None);
+    (slice.open, slice.lease_until, slice.worker, slice.broken) = (false, 0, None, None);
     if tables.slices.iter().any(|((job, _), slice)| *job == held.job && slice.open) {
         return Ok(Closing::Closed);
     }

@@ -120,7 +120,33 @@ impl Jobs for MemoryStore {
         self.run(move |tables| Ok(runs::resume(tables, job)?.leads))
     }
 
-    fn auto_resume(&self) -> Later<'_, Vec<JobKey>> {
+    fn set_aside_slice(&self, held: Held, why: &str) -> Later<'_, ()> {
+        let why = why.to_owned();
+        self.run(move |tables| {
+            claims::set_aside(tables, held, why);
+            Ok(())
+        })
+    }
+
+    fn set_aside(&self) -> Later<'_, u64> {
+        self.run(|tables| {
+            let broken = tables.slices.values().filter(|slice| slice.open && slice.broken.is_some());
+            Ok(u64::try_from(broken.count()).unwrap())
+        })
+    }
+
+    fn telling(&self, held: Held, lead: LeadNo) -> Later<'_, Option<LeadResult>> {
+        self.run(move |tables| {
+            let slice = tables.slices.get(&(held.job, held.slice));
+            if !slice.is_some_and(|slice| slice.open && slice.epoch == held.epoch) {
+                return Ok(None);
+            }
+            let row = tables.leads.get(&(held.job, lead)).filter(|row| row.ended && row.copy_of.is_none());
+            Ok(row.map(|row| result(tables, held.job, lead, row)))
+        })
+    }
+
+    fn auto_resume(&self) -> Later<'_, Option<JobKey>> {
         self.run(runs::auto_resume)
     }
 
@@ -215,6 +241,7 @@ fn result(tables: &Tables, job: JobKey, n: LeadNo, lead: &LeadRow) -> LeadResult
         n,
         id: lead.id.clone(),
         ending: original.ending.clone().filter(|_| original.ended),
+        ended_ms: original.ended_ms.filter(|_| original.ended),
         cost: sum(tables.attempts_of(job, n).map(|row| row.charged)),
         called: u32::try_from(called).unwrap(),
         run: original.run,

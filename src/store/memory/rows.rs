@@ -13,6 +13,7 @@ use crate::ledger::AccountId;
 use crate::ledger::Begin;
 use crate::ledger::Ended;
 use crate::ledger::EntryKind;
+use crate::ledger::Epoch;
 use crate::ledger::Happening;
 use crate::ledger::JobKey;
 use crate::ledger::LeadKey;
@@ -36,6 +37,7 @@ use crate::store::rows::JobRow;
 use crate::store::rows::Known;
 use crate::store::rows::Rows;
 use crate::store::rows::SliceRow;
+use crate::store::rows::heard_bit;
 use crate::store::rows::id_of;
 use crate::store::rows::is_reusable;
 
@@ -242,23 +244,25 @@ impl Rows for MemoryRows<'_> {
         Ok(true)
     }
 
-    fn keep_learned(&mut self, id: i64, end: &AttemptEnd, owed: Usd) -> Result<(), LedgerError> {
+    fn keep_learned(&mut self, id: i64, end: &AttemptEnd, owed: Usd, epoch: Epoch) -> Result<(), LedgerError> {
         if self.planted == Some(Planted::LateAnswerDropped) {
             return Ok(());
         }
         let row = self.attempt(id)?;
         if row.attempt.end().is_none() && row.learned.is_none() {
             row.learned = Some((end.clone(), owed));
+            row.heard |= heard_bit(epoch);
         }
         Ok(())
     }
 
-    fn add_lost(&mut self, id: i64, lost: Usd) -> Result<(), LedgerError> {
+    fn add_lost(&mut self, id: i64, lost: Usd, epoch: Epoch) -> Result<(), LedgerError> {
         if self.planted == Some(Planted::LateAnswerDropped) {
             return Ok(());
         }
         let row = self.attempt(id)?;
         row.lost = row.lost.saturating_add(lost);
+        row.heard |= heard_bit(epoch);
         Ok(())
     }
 
@@ -298,6 +302,7 @@ impl Rows for MemoryRows<'_> {
         self.undo.push(Undo::Lead(lead.job, lead.lead, Box::new(row.clone())));
         row.ended = true;
         row.ending = Some(ending.clone());
+        row.ended_ms = Some(self.now_ms);
         Ok(Some(u64::from(row.copies)))
     }
 

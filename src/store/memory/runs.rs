@@ -23,6 +23,7 @@ use crate::store::memory::tables::LeadRow;
 use crate::store::memory::tables::Slice;
 use crate::store::memory::tables::Tables;
 use crate::store::memory::tables::number;
+use crate::store::rows::IdForm;
 
 /// What a resume came to.
 pub(super) struct Resumed {
@@ -65,6 +66,8 @@ pub(super) fn create_job(tables: &mut Tables, new: NewJob) -> Result<StoredJob, 
         load_number: 0,
         auto_resume: new.auto_resume,
         resume_asked: false,
+        resume_again: false,
+        cancel_asked: false,
         updated_ms: tables.now_ms(),
     };
     tables.jobs.insert(stored.key, job);
@@ -89,6 +92,10 @@ fn require_current(tables: &Tables, load: Load) -> Result<(), LoadError> {
 /// began. A repeated id leaves nothing of the batch behind.
 pub(super) fn load_leads(tables: &mut Tables, load: Load, leads: Vec<NewLead>) -> Result<(), LoadError> {
     require_current(tables, load)?;
+    let most = IdForm::EMBEDDED.most_leads();
+    if leads.iter().any(|new| new.n.0 > most) {
+        return Err(LoadError::TooMany { most });
+    }
     let before: Vec<LeadNo> = tables.leads.keys().filter(|(job, _)| *job == load.job).map(|(_, n)| *n).collect();
     for new in leads {
         let known = tables.leads.iter().any(|((job, _), lead)| *job == load.job && lead.id == new.id);
@@ -102,7 +109,7 @@ pub(super) fn load_leads(tables: &mut Tables, load: Load, leads: Vec<NewLead>) -
 }
 
 fn insert_lead(tables: &mut Tables, job: JobKey, new: NewLead) {
-    let unusable = new.lead.is_none();
+    let (unusable, now_ms) = (new.lead.is_none(), tables.now_ms());
     let lead = new.lead.unwrap_or_default();
     let fingerprint = lead.fingerprint();
     let mut others = tables.leads.iter_mut().filter(|((of, _), _)| *of == job);
@@ -113,7 +120,8 @@ fn insert_lead(tables: &mut Tables, job: JobKey, new: NewLead) {
     });
     let ending = unusable.then(|| Ending::without_address(Status::Skipped, Reason::InvalidInput));
     let ended = unusable || copy_of.is_some();
-    let row = LeadRow { id: new.id, lead, fingerprint, copy_of, copies: 0, run: Run::FIRST, ended, ending };
+    let (run, ended_ms) = (Run::FIRST, unusable.then_some(now_ms));
+    let row = LeadRow { id: new.id, lead, fingerprint, copy_of, copies: 0, run, ended, ending, ended_ms };
     tables.leads.insert((job, new.n), row);
 }
 
@@ -133,6 +141,7 @@ pub(super) fn seal(tables: &mut Tables, load: Load) -> Result<(), LoadError> {
             queued_ms: None,
             worker: None,
             lease_until: 0,
+            broken: None,
         });
         slice.pending += u32::from(!lead.ended);
         leads += 1;
@@ -140,7 +149,11 @@ pub(super) fn seal(tables: &mut Tables, load: Load) -> Result<(), LoadError> {
     }
     let job = tables.job_mut(load.job)?;
     (job.stored.leads, job.done, job.updated_ms) = (leads, done, now_ms);
-    job.stored.state = if leads > 0 { JobState::Queued } else { JobState::Completed };
+    job.stored.state = match std::mem::take(&mut job.cancel_asked) {
+        true => JobState::Cancelled,
+        false if leads > 0 => JobState::Queued,
+        false => JobState::Completed,
+    };
     if leads == 0 {
         tell_completed(tables, load.job)?;
     }
@@ -160,12 +173,14 @@ pub(super) fn tell_completed(tables: &mut Tables, key: JobKey) -> Result<(), Led
 pub(super) fn resume(tables: &mut Tables, key: JobKey) -> Result<Resumed, LedgerError> {
     let job = tables.job(key)?.stored.clone();
     if job.state == JobState::Loading {
+        tables.job_mut(key)?.cancel_asked = false;
         return Ok(Resumed { leads: 0, opened: false });
     }
+    let at_work = is_at_work(tables, key);
     let next = job.run.next();
     let leads = begin_run(tables, key, next);
-    let was_open = tables.slices.iter().any(|((of, _), slice)| *of == key && slice.open);
-    let opened = leads > 0 || (job.state == JobState::Cancelled && was_open);
+    let mut open = tables.slices.iter().filter(|((of, _), slice)| *of == key && slice.open);
+    let opened = leads > 0 || open.any(|(_, slice)| job.state == JobState::Cancelled || slice.broken.is_some());
     let now_ms = tables.now_ms();
     if opened {
         open_slices(tables, &job, next);
@@ -175,7 +190,9 @@ pub(super) fn resume(tables: &mut Tables, key: JobKey) -> Result<Resumed, Ledger
         row.stored.run = if leads > 0 { next } else { job.run };
         (row.stored.state, row.done, row.updated_ms) = (JobState::Queued, done, now_ms);
     }
-    tables.job_mut(key)?.resume_asked = false;
+    let row = tables.job_mut(key)?;
+    row.resume_again = (row.resume_asked || row.resume_again) && at_work;
+    row.resume_asked = false;
     let has_money = tables.accounts.get(&job.account).is_some_and(|account| account.money.balance.is_positive());
     if let Some(campaign) = job.campaign.filter(|_| has_money) {
         if let Some(state) = tables.campaigns.get_mut(&(job.workspace, campaign.as_str().to_owned())) {
@@ -183,6 +200,20 @@ pub(super) fn resume(tables: &mut Tables, key: JobKey) -> Result<Resumed, Ledger
         }
     }
     Ok(Resumed { leads, opened })
+}
+
+/// May leads that were refused before a top-up still end?
+fn is_at_work(tables: &Tables, key: JobKey) -> bool {
+    let at_work = |slice: &Slice| slice.open && slice.pending > 0 && slice.epoch.0 > 0 && slice.broken.is_none();
+    tables.slices.iter().any(|((of, _), slice)| *of == key && at_work(slice))
+}
+
+/// What was set aside may be claimed again.
+fn mend_slices(tables: &mut Tables, key: JobKey) {
+    let broken = |slice: &Slice| slice.open && slice.broken.is_some();
+    for (_, slice) in tables.slices.iter_mut().filter(|((of, _), slice)| *of == key && broken(slice)) {
+        (slice.broken, slice.queued_ms) = (None, None);
+    }
 }
 
 fn begin_run(tables: &mut Tables, key: JobKey, run: Run) -> u64 {
@@ -201,7 +232,13 @@ fn begin_run(tables: &mut Tables, key: JobKey, run: Run) -> u64 {
 /// announced.
 fn open_slices(tables: &mut Tables, job: &StoredJob, run: Run) {
     let now_ms = tables.now_ms();
+    mend_slices(tables, job.key);
     for ((_, n), slice) in tables.slices.iter_mut().filter(|((of, _), _)| *of == job.key) {
+        if slice.open && job.state == JobState::Cancelled {
+            // Whoever ends its leads as cancelled is refused.
+            slice.epoch.0 = slice.epoch.0.saturating_add(1);
+            (slice.lease_until, slice.worker) = (0, None);
+        }
         let first = n.0.saturating_mul(job.slice_size).saturating_add(1);
         let last = first.saturating_add(job.slice_size.saturating_sub(1));
         let leads = tables.leads.range((job.key, LeadNo(first))..=(job.key, LeadNo(last)));
@@ -215,32 +252,42 @@ fn open_slices(tables: &mut Tables, job: &StoredJob, run: Run) {
     }
 }
 
-/// Resumes the jobs that asked for it; names those in which there is something to do.
-pub(super) fn auto_resume(tables: &mut Tables) -> Result<Vec<JobKey>, LedgerError> {
-    let asked = tables.jobs.iter().filter(|(_, job)| job.resume_asked && job.stored.state != JobState::Loading);
-    let asked: Vec<JobKey> = asked.map(|(key, _)| *key).collect();
-    let mut opened = Vec::new();
-    for key in asked {
-        if resume(tables, key)?.opened {
-            opened.push(key);
+/// Resumes one job that asks for it, if there is something to do in it; one that had leads at work asks again
+/// when those have ended, if any of its leads still lacks money.
+pub(super) fn auto_resume(tables: &mut Tables) -> Result<Option<JobKey>, LedgerError> {
+    let asked = tables.jobs.iter().filter(|(_, job)| job.stored.state != JobState::Loading);
+    let asked: Vec<(JobKey, bool)> = asked
+        .filter(|(key, job)| job.resume_asked || (job.resume_again && !is_at_work(tables, **key)))
+        .map(|(key, job)| (*key, job.resume_asked))
+        .collect();
+    for (key, is_first) in asked {
+        let lacks_money = |lead: &LeadRow| {
+            lead.ended && lead.ending.as_ref().is_some_and(|ending| ending.reason == Reason::WalletEmpty)
+        };
+        if !is_first && !tables.leads.iter().any(|((of, _), lead)| *of == key && lacks_money(lead)) {
+            tables.job_mut(key)?.resume_again = false;
+        } else if resume(tables, key)?.opened {
+            return Ok(Some(key));
         }
     }
-    Ok(opened)
+    Ok(None)
 }
 
-/// Stops a job that has not come to its end. One that was still loading ends here.
+/// Stops a job that has not come to its end. One that is still loading is cancelled when it is sealed.
 pub(super) fn cancel(tables: &mut Tables, key: JobKey) -> Result<bool, LedgerError> {
     let now_ms = tables.now_ms();
     let Some(job) = tables.jobs.get_mut(&key) else { return Ok(false) };
-    let was = job.stored.state;
-    match was {
+    match job.stored.state {
         JobState::Completed => return Ok(false),
         JobState::Cancelled => return Ok(true),
-        JobState::Loading | JobState::Queued | JobState::Running => {}
+        JobState::Loading => {
+            job.cancel_asked = true;
+            return Ok(true);
+        }
+        JobState::Queued | JobState::Running => {}
     }
-    (job.stored.state, job.resume_asked, job.updated_ms) = (JobState::Cancelled, false, now_ms);
-    if was == JobState::Loading {
-        tell_completed(tables, key)?;
-    }
+    (job.stored.state, job.resume_asked, job.resume_again) = (JobState::Cancelled, false, false);
+    job.updated_ms = now_ms;
+    mend_slices(tables, key);
     Ok(true)
 }

@@ -72,6 +72,10 @@ pub(super) struct Job {
     pub(super) load_number: u32,
     pub(super) auto_resume: bool,
     pub(super) resume_asked: bool,
+    /// Leads were at work when it was resumed: once more when they have ended.
+    pub(super) resume_again: bool,
+    /// While it loads: once it is sealed it is cancelled.
+    pub(super) cancel_asked: bool,
     pub(super) updated_ms: i64,
 }
 
@@ -85,6 +89,7 @@ pub(super) struct LeadRow {
     pub(super) run: Run,
     pub(super) ended: bool,
     pub(super) ending: Option<Ending>,
+    pub(super) ended_ms: Option<i64>,
 }
 
 pub(super) struct Slice {
@@ -95,6 +100,8 @@ pub(super) struct Slice {
     pub(super) queued_ms: Option<i64>,
     pub(super) worker: Option<WorkerId>,
     pub(super) lease_until: i64,
+    /// Why it was set aside.
+    pub(super) broken: Option<String>,
 }
 
 /// Is a campaign running?
@@ -120,6 +127,8 @@ pub(crate) struct AttemptRow {
     pub(super) ended_ms: Option<i64>,
     pub(super) reusable: bool,
     pub(super) learned: Option<(AttemptEnd, Usd)>,
+    /// The overtaken owners that were heard, a bit each.
+    pub(super) heard: i64,
 }
 
 #[derive(Clone)]
@@ -266,6 +275,7 @@ impl AttemptRow {
             ended_ms: None,
             reusable: false,
             learned: None,
+            heard: 0,
         }
     }
 
@@ -282,6 +292,8 @@ impl AttemptRow {
             hold,
             end: self.attempt.end().cloned(),
             learned: self.learned.clone(),
+            is_deferred: self.handle.is_some(),
+            heard: self.heard,
         }
     }
 

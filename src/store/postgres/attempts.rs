@@ -15,6 +15,7 @@ use crate::domain::Verdict;
 use crate::ledger::AccountId;
 use crate::ledger::Begin;
 use crate::ledger::Ended;
+use crate::ledger::Epoch;
 use crate::ledger::LedgerError;
 use crate::ledger::rules::Settlement;
 use crate::ledger::rules::settle_within;
@@ -23,6 +24,7 @@ use crate::store::rows::Hold;
 use crate::store::rows::HoldState;
 use crate::store::rows::IdForm;
 use crate::store::rows::Known;
+use crate::store::rows::heard_bit;
 use serde::Deserialize;
 use serde::Serialize;
 use std::str::FromStr;
@@ -173,7 +175,7 @@ pub(super) fn read_learned(text: &str) -> Result<(AttemptEnd, Usd), LedgerError>
 
 /// What the group commit reads of an attempt, for [`Stored::read`].
 pub(super) const COLUMNS: &str = "id, hold, account, amount, step, fingerprint, learned, handle, outcome, detail, \
-                                  found, claim, source, charged, duration_ms";
+                                  found, claim, source, charged, duration_ms, heard";
 /// Where these columns stand.
 const ID: usize = 0;
 const HOLD: usize = 1;
@@ -185,6 +187,7 @@ const LEARNED: usize = 6;
 const HANDLE: usize = 7;
 const OUTCOME: usize = 8;
 const CHARGED: usize = 13;
+const HEARD: usize = 15;
 
 /// An attempt of the group commit: as it is in the store, and as this transaction leaves it.
 pub(super) struct Stored {
@@ -194,6 +197,8 @@ pub(super) struct Stored {
     end: Option<AttemptEnd>,
     /// What this transaction keeps of an overtaken owner's answer.
     learned: Option<(AttemptEnd, Usd)>,
+    /// The overtaken owners that this transaction has heard.
+    heard: i64,
 }
 
 /// What was asked: decoded only when somebody wants to know.
@@ -214,20 +219,20 @@ impl Stored {
                 charged: usd(&row, CHARGED)?,
             }),
         };
-        Ok((column(&row, ID)?, Self { asked: Asked::Read(row), hold, end: None, learned: None }))
+        Ok((column(&row, ID)?, Self { asked: Asked::Read(row), hold, end: None, learned: None, heard: 0 }))
     }
 
     /// A begun attempt with its open hold.
     pub(super) fn begun(account: AccountId, begin: &Begin) -> Self {
         let hold = Hold { account, amount: begin.price, state: HoldState::Open, charged: Usd::ZERO };
         let asked = Asked::New(begin.step.clone(), begin.fingerprint);
-        Self { asked, hold: Some(hold), end: None, learned: None }
+        Self { asked, hold: Some(hold), end: None, learned: None, heard: 0 }
     }
 
     /// An attempt that ended without a hold.
     pub(super) fn unmade(ended: &Ended, end: &AttemptEnd) -> Self {
         let asked = Asked::New(ended.attempt.step.clone(), ended.fingerprint);
-        Self { asked, hold: None, end: Some(end.clone()), learned: None }
+        Self { asked, hold: None, end: Some(end.clone()), learned: None, heard: 0 }
     }
 
     /// Ends it, and its hold.
@@ -244,22 +249,39 @@ impl Stored {
         self.learned = Some((end.clone(), owed));
     }
 
+    /// Notes that the overtaken owner of that epoch was heard.
+    pub(super) const fn hear(&mut self, epoch: Epoch) {
+        self.heard |= heard_bit(epoch);
+    }
+
     /// All that the rules ask of it.
     pub(super) fn known(&self) -> Result<Known, LedgerError> {
-        let (step, asked, end, learned) = match &self.asked {
-            Asked::New(step, asked) => (step.clone(), *asked, None, None),
-            Asked::Read(row) => {
-                let learned: Option<&str> = column(row, LEARNED)?;
-                let learned = learned.map(read_learned).transpose()?;
-                (word(column(row, STEP)?)?, fingerprint(row, FINGERPRINT)?, read_end(row, HANDLE)?, learned)
-            }
+        let stored = match &self.asked {
+            Asked::New(step, asked) => Known {
+                step: step.clone(),
+                fingerprint: *asked,
+                hold: None,
+                end: None,
+                learned: None,
+                is_deferred: false,
+                heard: 0,
+            },
+            Asked::Read(row) => Known {
+                step: word(column(row, STEP)?)?,
+                fingerprint: fingerprint(row, FINGERPRINT)?,
+                hold: None,
+                end: read_end(row, HANDLE)?,
+                learned: column::<Option<&str>>(row, LEARNED)?.map(read_learned).transpose()?,
+                is_deferred: !self.is_null(HANDLE)?,
+                heard: column(row, HEARD)?,
+            },
         };
         Ok(Known {
-            step,
-            fingerprint: asked,
             hold: self.hold.clone(),
-            end: self.end.clone().or(end),
-            learned: self.learned.clone().or(learned),
+            end: self.end.clone().or(stored.end),
+            learned: self.learned.clone().or(stored.learned),
+            heard: stored.heard | self.heard,
+            ..stored
         })
     }
 

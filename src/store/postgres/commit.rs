@@ -58,7 +58,7 @@ const NAME: &str = "weir ledger";
 /// Plans that never scan the journal, whatever the statistics say, and are made once; no lock is waited for, and
 /// none is held by a worker that is gone, without end; and a commit that is answered is on disk.
 const SETTINGS: &str = "SET plan_cache_mode = force_generic_plan; SET jit = off; SET enable_seqscan = off; \
-     SET enable_hashjoin = off; SET enable_mergejoin = off; SET lock_timeout = '10s'; \
+     SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_material = off; SET lock_timeout = '10s'; \
      SET idle_in_transaction_session_timeout = '30s'; \
      SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
 /// Every statement sees what was committed when it begins: those behind the locks see it whole.

@@ -1,13 +1,17 @@
 //! The group commit: one thread owns the ledger's connection, takes whatever has arrived, and commits it in one
 //! transaction. Answers go out only after the commit; while one batch runs, the next collects.
 
+use crate::ledger::Answer;
 use crate::ledger::Boundary;
 use crate::ledger::LedgerError;
 use crate::ledger::Pending;
-use crate::ledger::Responder;
 use crate::ledger::pending;
 use crate::store::batch::Applied;
 use crate::store::batch::Batch;
+use crate::store::patience::Backoff;
+use crate::store::patience::Item;
+use crate::store::patience::give_up;
+use crate::store::patience::give_up_all;
 use crate::store::postgres::commit::Prepared;
 use crate::store::postgres::commit::Ran;
 use crate::store::postgres::connect::Door;
@@ -29,19 +33,12 @@ use tokio::time::timeout_at;
 const MAX_BATCH: usize = 1024;
 /// How often holds that wait are looked at again, for what other workers have freed.
 const RETRY_WAITING: Duration = Duration::from_millis(250);
-/// How long a batch is tried again while the store cannot be used; then it fails.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Between two tries: at first, and at most.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Is told of every commit of the ledger, on the ledger's own thread: it must not wait.
 pub trait CommitObserver: Send + Sync {
     /// One transaction committed so many boundaries, and took so long, repetitions included.
     fn committed(&self, boundaries: usize, took: Duration);
 }
-
-type Item = (Box<Boundary>, Responder);
 
 /// The sending side of the ledger's thread. The thread ends when this is dropped.
 pub(super) struct Committer {
@@ -69,7 +66,7 @@ impl Committer {
     pub(super) fn commit(&self, boundary: Boundary) -> Pending {
         let (responder, answer) = pending();
         // A thread that is gone drops the responder, and that is the answer.
-        drop(self.items.send((Box::new(boundary), responder)));
+        drop(self.items.send(Item::new(boundary, responder)));
         answer
     }
 
@@ -105,6 +102,21 @@ impl Session {
         }
         ran
     }
+
+    /// Decides, and commits, what can be granted or refused of what waits. An error comes with the place of the
+    /// one it is about, if it is about one.
+    async fn decide(&mut self, waiting: &Waiting) -> Result<Vec<Option<Answer>>, (Option<usize>, LedgerError)> {
+        let boundaries: Vec<&Boundary> = waiting.boundaries().collect();
+        let mut guilty = None;
+        let decide = |batch: &mut Batch<Prefetched>| {
+            waiting.decide(batch).map_err(|(place, error)| {
+                guilty = Some(place);
+                error
+            })
+        };
+        let ran = Box::pin(self.run(&boundaries, decide)).await;
+        ran.map(|ran| ran.decided).map_err(|error| (guilty, error))
+    }
 }
 
 struct Writer {
@@ -127,7 +139,7 @@ impl Writer {
             if received == Some(0) {
                 return;
             }
-            let freed = !items.is_empty() && self.commit(items).await;
+            let freed = !items.is_empty() && self.commit(items, &mut arrivals).await;
             let is_due = self.retry_at.is_some_and(|retry_at| retry_at <= Instant::now());
             if !self.waiting.is_empty() && (freed || is_due) {
                 self.serve_waiting().await;
@@ -141,21 +153,21 @@ impl Writer {
     }
 
     /// Commits a batch whole. One that fails on its content is split until the guilty item fails alone; one
-    /// that fails on the store for too long fails for all. Says whether money was given back.
-    async fn commit(&mut self, items: Vec<Item>) -> bool {
+    /// that fails on the store is tried again. Says whether money was given back.
+    async fn commit(&mut self, items: Vec<Item>, arrivals: &mut UnboundedReceiver<Item>) -> bool {
         let mut freed = false;
         let mut parts = vec![items];
         while let Some(mut part) = parts.pop() {
             let started = Instant::now();
-            match self.apply_patiently(&part).await {
+            match self.apply_patiently(&mut part, arrivals).await {
                 Ok(ran) => {
                     freed |= ran.freed;
                     self.tell(part.len(), started.elapsed());
                     self.answer(part, ran.decided);
                 }
-                Err(error) if part.len() == 1 || error.is_transient() => {
-                    for (_, responder) in part {
-                        responder.answer(Err(error.clone()));
+                Err(error) if part.len() <= 1 => {
+                    for item in part {
+                        item.responder.answer(Err(error.clone()));
                     }
                 }
                 Err(_) => {
@@ -168,29 +180,39 @@ impl Writer {
         freed
     }
 
-    /// A store that is gone, full or failing for a while is waited for: what was learned from a paid call is
-    /// held here alone until it is committed. The ids make it safe to run a batch again whose commit may have
-    /// come through.
-    async fn apply_patiently(&mut self, items: &[Item]) -> Result<Ran<Vec<Applied>>, LedgerError> {
-        let deadline = Instant::now() + PATIENCE;
-        let mut pause = FIRST_PAUSE;
+    /// A store that is gone, full or failing is waited for, with what has arrived meanwhile; what is given up
+    /// leaves `items`. An error is of their content, unless none is left. The ids make it safe to run a batch again
+    /// whose commit may have come through.
+    async fn apply_patiently(
+        &mut self,
+        items: &mut Vec<Item>,
+        arrivals: &mut UnboundedReceiver<Item>,
+    ) -> Result<Ran<Vec<Applied>>, LedgerError> {
+        let mut backoff = Backoff::new();
         loop {
-            match self.apply(items).await {
-                Err(error) if error.is_transient() && Instant::now() < deadline => {
-                    if is_conflict(&error) {
-                        continue;
-                    }
-                    tracing::warn!("{error}; trying again");
-                    sleep(pause).await;
-                    pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
-                }
+            let error = match self.apply(items).await {
+                Err(error) if error.is_transient() => error,
                 decided => return decided,
+            };
+            if !is_conflict(&error) {
+                tracing::warn!("{error}; trying again");
+                sleep(backoff.pause()).await;
+            }
+            while let Ok(item) = arrivals.try_recv() {
+                items.push(item);
+            }
+            if arrivals.is_closed() {
+                give_up_all(items, &error);
+            }
+            give_up(items, &error);
+            if items.is_empty() {
+                return Err(error);
             }
         }
     }
 
     async fn apply(&mut self, items: &[Item]) -> Result<Ran<Vec<Applied>>, LedgerError> {
-        let boundaries: Vec<&Boundary> = items.iter().map(|(boundary, _)| boundary.as_ref()).collect();
+        let boundaries: Vec<&Boundary> = items.iter().map(|item| item.boundary.as_ref()).collect();
         let waiting = &self.waiting;
         let decide = |batch: &mut Batch<Prefetched>| -> Result<Vec<Applied>, LedgerError> {
             boundaries.iter().map(|boundary| batch.apply(boundary, waiting.has(boundary.account))).collect()
@@ -199,7 +221,7 @@ impl Writer {
     }
 
     fn answer(&mut self, items: Vec<Item>, decided: Vec<Applied>) {
-        for ((boundary, responder), applied) in items.into_iter().zip(decided) {
+        for (Item { boundary, responder, .. }, applied) in items.into_iter().zip(decided) {
             match applied {
                 Applied::Answered(committed) => responder.answer(Ok(committed)),
                 Applied::Waits(charged) => self.waiting.add(*boundary, charged, responder),
@@ -219,19 +241,24 @@ impl Writer {
         if !self.waiting.prune() {
             return;
         }
-        let boundaries: Vec<&Boundary> = self.waiting.boundaries().collect();
-        let waiting = &self.waiting;
-        let mut guilty = 0;
-        let decide = |batch: &mut Batch<Prefetched>| {
-            waiting.decide(batch).map_err(|(place, error)| {
-                guilty = place;
-                error
-            })
-        };
-        let ran = Box::pin(self.session.run(&boundaries, decide)).await;
-        match ran {
-            Ok(ran) => self.waiting.answer(ran.decided),
-            Err(error) => self.waiting.fail(guilty, error),
+        match self.session.decide(&self.waiting).await {
+            Ok(decided) => self.waiting.answer(decided),
+            Err((Some(place), error)) => self.waiting.fail(place, error),
+            Err((None, error)) if error.is_transient() => tracing::warn!("{error}; holds go on waiting"),
+            Err((None, _)) => self.serve_one_by_one().await,
+        }
+    }
+
+    /// The same where all together fail and nobody can be blamed: only the guilty one hears of its error.
+    async fn serve_one_by_one(&mut self) {
+        for mut alone in self.waiting.take_apart() {
+            if !alone.is_behind(&self.waiting) {
+                match self.session.decide(&alone).await {
+                    Ok(decided) => alone.answer(decided),
+                    Err((_, error)) => alone.fail(0, error),
+                }
+            }
+            self.waiting.append(alone);
         }
     }
 }

@@ -10,6 +10,8 @@ use crate::store::postgres::error::pool_error;
 use crate::store::postgres::migrate::Upgrade;
 use crate::store::postgres::migrate::migrate;
 use deadpool_postgres::BuildError;
+use deadpool_postgres::Hook;
+use deadpool_postgres::HookError;
 use deadpool_postgres::Manager;
 use deadpool_postgres::ManagerConfig;
 use deadpool_postgres::Object;
@@ -33,8 +35,15 @@ use tokio_postgres::config::Host;
 use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// Connections for everything but the group commit.
+/// Connections for everything but the group commit and the lifeline.
 const MAX_CONNECTIONS: usize = 8;
+/// Connections of the lifeline: for heartbeats, and for leases.
+const LIFELINE: usize = 2;
+/// Said on each connection when it is made. Nobody waits without end for a row that somebody else has locked;
+/// and to compile what is run once takes longer than to run it.
+const SETTINGS: &str = "SET lock_timeout = '10s'; SET jit = off";
+/// The same for the lifeline, where others wait behind whoever waits.
+const LIFELINE_SETTINGS: &str = "SET lock_timeout = '500ms'; SET jit = off";
 /// How long a caller waits for one of them to be free.
 const WAIT: Duration = Duration::from_secs(30);
 /// How long making one may take, from the look-up of the name to the server's welcome.
@@ -48,7 +57,9 @@ const NAME: &str = "weir";
 
 /// The shared store.
 pub struct PostgresStore {
-    pool: Pool,
+    pub(super) pool: Pool,
+    /// For what keeps a worker's slices its own: no reading, however long, stands in its way.
+    pub(super) lifeline: Pool,
     pub(super) committer: Committer,
 }
 
@@ -61,9 +72,10 @@ impl PostgresStore {
     pub async fn open(url: &SecretString, nature: Nature) -> Result<Self, OpenError> {
         let door = Door::to(url, nature, Upgrade::EmptyOnly).await?.0;
         let unusable = |why: String| OpenError::Unusable { store: door.store.clone(), why };
-        let pool = door.pool().map_err(|error| unusable(error.to_string()))?;
+        let pool = door.pool(MAX_CONNECTIONS, SETTINGS).map_err(|error| unusable(error.to_string()))?;
+        let lifeline = door.pool(LIFELINE, LIFELINE_SETTINGS).map_err(|error| unusable(error.to_string()))?;
         let committer = Committer::start(door.clone()).map_err(|error| unusable(error.to_string()))?;
-        Ok(Self { pool, committer })
+        Ok(Self { pool, lifeline, committer })
     }
 
     /// Makes the store, or brings it up to date; `false` when it was.
@@ -81,8 +93,13 @@ impl PostgresStore {
 
     /// A connection for one transaction, or one reading.
     pub(super) async fn client(&self) -> Result<Object, LedgerError> {
-        self.pool.get().await.map_err(|error| pool_error(&error))
+        client_of(&self.pool).await
     }
+}
+
+/// A connection of a pool.
+pub(super) async fn client_of(pool: &Pool) -> Result<Object, LedgerError> {
+    pool.get().await.map_err(|error| pool_error(&error))
 }
 
 /// How the database is reached.
@@ -196,7 +213,8 @@ impl Door {
         Ok(Line { client, driver })
     }
 
-    fn pool(&self) -> Result<Pool, BuildError> {
+    /// At most so many connections, with these settings.
+    fn pool(&self, size: usize, settings: &'static str) -> Result<Pool, BuildError> {
         let config = self.config.clone();
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let connections = match self.tls.clone() {
@@ -204,7 +222,10 @@ impl Door {
             None => Manager::from_config(config, NoTls, recycling),
         };
         Pool::builder(connections)
-            .max_size(MAX_CONNECTIONS)
+            .max_size(size)
+            .post_create(Hook::async_fn(move |client, _| {
+                Box::pin(async move { client.batch_execute(settings).await.map_err(HookError::Backend) })
+            }))
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(WAIT))
             .create_timeout(Some(CONNECT))

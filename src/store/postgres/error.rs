@@ -7,6 +7,9 @@ use tokio_postgres::Error;
 
 /// How the message of a transaction begins that another one stood in the way of.
 const CONFLICT: &str = "another transaction stood in the way";
+/// How it begins when a row was locked for longer than may be waited for.
+const LOCKED: &str = "a row is locked by somebody else";
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 /// Serialization failure and deadlock: the same transaction can succeed at once.
 const CONFLICTS: &[&str] = &["40001", "40P01"];
 /// Classes of SQLSTATE that say nothing against the content: connection, stale plan, read-only standby,
@@ -35,6 +38,11 @@ pub(super) fn is_conflict(error: &LedgerError) -> bool {
     matches!(error, LedgerError::Unavailable(why) if why.starts_with(CONFLICT))
 }
 
+/// Did only the wait for a lock take too long?
+pub(super) fn is_locked(error: &LedgerError) -> bool {
+    matches!(error, LedgerError::Unavailable(why) if why.starts_with(LOCKED))
+}
+
 /// What happened, in words. PostgreSQL's DETAIL, HINT and CONTEXT are left out: they quote rows.
 pub(super) fn explain(error: &Error) -> String {
     if let Some(refused) = error.as_db_error() {
@@ -56,6 +64,7 @@ fn describe(code: &str, message: &str) -> String {
 fn judge(code: Option<&str>, why: String) -> LedgerError {
     match code {
         Some(code) if CONFLICTS.contains(&code) => LedgerError::Unavailable(format!("{CONFLICT}: {why}")),
+        Some(LOCK_NOT_AVAILABLE) => LedgerError::Unavailable(format!("{LOCKED}: {why}")),
         Some(code) if !PASSING.iter().any(|class| code.starts_with(class)) => LedgerError::Corrupt(why),
         Some(_) | None => LedgerError::Unavailable(why),
     }
@@ -83,7 +92,10 @@ mod tests {
         ] {
             let error = judge(code, "why".to_owned());
             assert_eq!((error.is_transient(), is_conflict(&error)), (transient, conflict), "{code:?}");
+            assert!(!is_locked(&error), "{code:?}");
         }
+        let locked = judge(Some("55P03"), "why".to_owned());
+        assert!(locked.is_transient() && is_locked(&locked) && !is_conflict(&locked));
     }
 
     #[test]

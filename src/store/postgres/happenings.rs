@@ -90,12 +90,12 @@ pub(super) async fn insert_happening(
 }
 
 async fn take(transaction: &Transaction<'_>, limit: u32, lease: Duration) -> Result<Vec<StoredHappening>, LedgerError> {
-    let sql = "WITH next AS (SELECT seq FROM happenings WHERE taken_until <= now_ms() ORDER BY seq LIMIT $1 \
-                 FOR UPDATE SKIP LOCKED) \
+    let sql = "WITH next AS (SELECT seq FROM happenings WHERE taken_until <= now_ms() AND kind = ANY ($3) \
+                 ORDER BY seq LIMIT $1 FOR UPDATE SKIP LOCKED) \
                UPDATE happenings h SET taken_until = now_ms() + $2 FROM next WHERE h.seq = next.seq \
                RETURNING h.seq, h.kind, h.key, h.at, h.workspace, h.job, h.run, h.campaign, h.provider, \
                  h.key_source, h.balance, h.threshold";
-    let rows = all(transaction, sql, &[&i64::from(limit), &millis(lease)]).await?;
+    let rows = all(transaction, sql, &[&i64::from(limit), &millis(lease), &Happening::KINDS]).await?;
     let mut taken: Vec<StoredHappening> = rows.iter().map(read_happening).collect::<Result<_, _>>()?;
     taken.sort_by_key(|happening| happening.seq);
     Ok(taken)
@@ -200,6 +200,7 @@ mod tests {
             Happening::ProviderOutOfCredits { provider },
             Happening::JobCompleted { workspace, job: JobKey(7), run: Run::new(2) },
         ] {
+            assert!(Happening::KINDS.contains(&what.kind()));
             assert_eq!(from_columns(what.kind(), to_columns(&what)), Some(what));
         }
     }

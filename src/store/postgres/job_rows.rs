@@ -14,6 +14,7 @@ use crate::domain::Status;
 use crate::domain::Usd;
 use crate::domain::WaterfallName;
 use crate::domain::WorkspaceId;
+use crate::jobs::Held;
 use crate::jobs::JobState;
 use crate::jobs::LeadResult;
 use crate::jobs::Load;
@@ -27,6 +28,7 @@ use crate::ledger::AccountId;
 use crate::ledger::JobKey;
 use crate::ledger::LeadNo;
 use crate::ledger::LedgerError;
+use crate::store::postgres::attempts::IDS;
 use crate::store::postgres::attempts::column;
 use crate::store::postgres::attempts::fingerprint;
 use crate::store::postgres::attempts::usd;
@@ -156,21 +158,27 @@ pub(super) async fn insert_leads(
     if !may_load(transaction, load).await? {
         return Ok(Err(LoadError::Superseded));
     }
-    // A table that has just grown has no statistics, and without them whole tables are read.
+    let most = IDS.most_leads();
+    if leads.iter().any(|new| new.n.0 > most) {
+        return Ok(Err(LoadError::TooMany { most }));
+    }
+    // A table that has just grown has no statistics, and without them whole tables are read: hence also
+    // look-ups of one row each (`LIMIT 1`) in place of joins.
     let by_index = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
     transaction.batch_execute(by_index).await.map_err(|error| store_error(&error))?;
     if let Some(repeated) = find_repeated(transaction, load.job, leads).await? {
         return Ok(Err(LoadError::RepeatedId(repeated)));
     }
-    let sql = "INSERT INTO leads (job, n, lead_id, fields, fingerprint, copy_of, ended, status, reason) \
+    let sql = "INSERT INTO leads (job, n, lead_id, fields, fingerprint, copy_of, ended, status, reason, ended_at) \
                SELECT $1, p.n, p.lead_id, p.fields, p.fingerprint, p.copy_of, NOT p.usable OR p.copy_of IS NOT NULL, \
-                 CASE WHEN NOT p.usable THEN $7 END, CASE WHEN NOT p.usable THEN $8 END \
-               FROM (SELECT t.*, CASE WHEN t.usable THEN coalesce(o.n, nullif(first_value(t.n) \
-                   OVER (PARTITION BY t.usable, t.fingerprint ORDER BY t.n), t.n)) END AS copy_of \
+                 CASE WHEN NOT p.usable THEN $7 END, CASE WHEN NOT p.usable THEN $8 END, \
+                 CASE WHEN NOT p.usable THEN now_ms() END \
+               FROM (SELECT t.*, CASE WHEN t.usable THEN coalesce(\
+                   (SELECT o.n FROM leads o WHERE o.fingerprint = t.fingerprint AND o.job + 0 = $1 \
+                      AND o.copy_of IS NULL AND NOT o.ended LIMIT 1), \
+                   nullif(first_value(t.n) OVER (PARTITION BY t.usable, t.fingerprint ORDER BY t.n), t.n)) END AS copy_of \
                  FROM unnest($2::int4[], $3::text[], $4::text[], $5::bytea[], $6::bool[]) \
-                   AS t (n, lead_id, fields, fingerprint, usable) \
-                 LEFT JOIN leads o ON o.job + 0 = $1 AND o.fingerprint = t.fingerprint AND o.copy_of IS NULL \
-                   AND NOT o.ended) p \
+                   AS t (n, lead_id, fields, fingerprint, usable)) p \
                ON CONFLICT (job, n) DO NOTHING";
     let empty = Lead::default();
     let known: Vec<&Lead> = leads.iter().map(|new| new.lead.as_ref().unwrap_or(&empty)).collect();
@@ -196,7 +204,8 @@ async fn find_repeated(
         return Ok(Some(repeated.id.clone()));
     }
     let sql = "SELECT t.lead_id FROM unnest($2::int4[], $3::text[]) AS t (n, lead_id) \
-               JOIN leads l ON l.job = $1 AND l.lead_id = t.lead_id WHERE l.n <> t.n ORDER BY t.n LIMIT 1";
+               WHERE (SELECT l.n FROM leads l WHERE l.job = $1 AND l.lead_id = t.lead_id LIMIT 1) <> t.n \
+               ORDER BY t.n LIMIT 1";
     let ns: Vec<i32> = leads.iter().map(|new| int(new.n.0)).collect();
     let ids: Vec<&str> = leads.iter().map(|new| new.id.as_str()).collect();
     let Some(row) = find(transaction, sql, &[&job.0, &ns, &ids]).await? else { return Ok(None) };
@@ -268,6 +277,14 @@ pub(super) async fn read_progress(client: &impl GenericClient, job: JobKey) -> R
     })
 }
 
+/// The columns of [`read_result`]; between the two stand the leads.
+const RESULT: &str = "SELECT l.n, l.lead_id, o.status, o.reason, o.address, o.verdict, o.found_by, o.verified_by, \
+     t.cost, t.called, o.run, l.copy_of, o.ended_at FROM";
+const OF: &str = "l JOIN leads o ON o.job = l.job AND o.n = coalesce(l.copy_of, l.n) \
+     CROSS JOIN LATERAL (SELECT coalesce(sum(charged), 0)::int8 AS cost, \
+         (count(*) FILTER (WHERE source = 'called'))::int4 AS called FROM attempts \
+       WHERE id BETWEEN (l.job << 24 | l.n::int8) << 12 AND ((l.job << 24 | l.n::int8) << 12) | 4095) t";
+
 /// Results in order of rows; a copy shows its original's ending, at no cost.
 pub(super) async fn read_results(
     client: &impl GenericClient,
@@ -275,16 +292,24 @@ pub(super) async fn read_results(
     after: LeadNo,
     limit: u32,
 ) -> Result<Vec<LeadResult>, LedgerError> {
-    let sql = "SELECT l.n, l.lead_id, o.status, o.reason, o.address, o.verdict, o.found_by, o.verified_by, t.cost, \
-                 t.called, o.run, l.copy_of \
-               FROM (SELECT * FROM leads WHERE job = $1 AND n > $2 ORDER BY n LIMIT $3) l \
-               JOIN leads o ON o.job = l.job AND o.n = coalesce(l.copy_of, l.n) \
-               CROSS JOIN LATERAL (SELECT coalesce(sum(charged), 0)::int8 AS cost, \
-                   (count(*) FILTER (WHERE source = 'called'))::int4 AS called FROM attempts \
-                 WHERE id BETWEEN (l.job << 24 | l.n::int8) << 12 AND ((l.job << 24 | l.n::int8) << 12) | 4095) t \
-               ORDER BY l.n";
-    let rows = all(client, sql, &[&job.0, &int(after.0), &i64::from(limit)]).await?;
+    let sql = format!("{RESULT} (SELECT * FROM leads WHERE job = $1 AND n > $2 ORDER BY n LIMIT $3) {OF} ORDER BY l.n");
+    let rows = all(client, &sql, &[&job.0, &int(after.0), &i64::from(limit)]).await?;
     rows.iter().map(read_result).collect()
+}
+
+/// The result of a lead that has ended, while its slice is held.
+pub(super) async fn read_telling(
+    client: &impl GenericClient,
+    held: Held,
+    lead: LeadNo,
+) -> Result<Option<LeadResult>, LedgerError> {
+    let sql = format!(
+        "{RESULT} (SELECT * FROM leads WHERE job = $1 AND n = $2 AND ended AND copy_of IS NULL AND EXISTS \
+           (SELECT FROM slices s WHERE s.job = $1 AND s.n = $3 AND s.epoch = $4 AND s.open)) {OF}"
+    );
+    let place = (held.job.0, int(lead.0), int(held.slice.0), int(held.epoch.0));
+    let row = find(client, &sql, &[&place.0, &place.1, &place.2, &place.3]).await?;
+    row.as_ref().map(read_result).transpose()
 }
 
 fn read_result(row: &Row) -> Result<LeadResult, LedgerError> {
@@ -292,6 +317,7 @@ fn read_result(row: &Row) -> Result<LeadResult, LedgerError> {
         n: LeadNo(number(row, 0)?),
         id: LeadId::new(column::<&str>(row, 1)?),
         ending: read_ending(row)?,
+        ended_ms: column(row, 12)?,
         cost: usd(row, 8)?,
         called: number(row, 9)?,
         run: Run::new(number(row, 10)?),

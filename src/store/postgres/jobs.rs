@@ -1,9 +1,7 @@
 //! The jobs' trait over PostgreSQL.
 
-use crate::domain::CampaignId;
 use crate::domain::JobId;
 use crate::domain::LeadId;
-use crate::domain::Reason;
 use crate::domain::Usd;
 use crate::jobs::Claimant;
 use crate::jobs::Claimed;
@@ -30,11 +28,12 @@ use crate::ledger::LedgerError;
 use crate::ledger::SliceNo;
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::attempts::column;
+use crate::store::postgres::connect::client_of;
 use crate::store::postgres::job_rows;
 use crate::store::postgres::job_rows::lock_job;
-use crate::store::postgres::job_rows::set_state;
 use crate::store::postgres::ledger::all;
 use crate::store::postgres::ledger::book;
+use crate::store::postgres::ledger::count_all;
 use crate::store::postgres::ledger::execute;
 use crate::store::postgres::ledger::find;
 use crate::store::postgres::ledger::int;
@@ -43,6 +42,7 @@ use crate::store::postgres::ledger::missing;
 use crate::store::postgres::ledger::number;
 use crate::store::postgres::ledger::open_account;
 use crate::store::postgres::ledger::transact;
+use crate::store::postgres::runs;
 use crate::store::postgres::slices;
 use crate::store::postgres::trails;
 use deadpool_postgres::GenericClient;
@@ -123,9 +123,7 @@ impl Jobs for PostgresStore {
     }
 
     fn renew_slices(&self, held: Vec<Held>, lease: Duration) -> Later<'_, Vec<Held>> {
-        Box::pin(transact(self, (held, lease), |transaction, (held, lease)| {
-            Box::pin(slices::renew(transaction, held, *lease))
-        }))
+        Box::pin(async move { slices::renew(&client_of(&self.lifeline).await?, &held, lease).await })
     }
 
     fn release_slice(&self, held: Held) -> Later<'_, ()> {
@@ -136,18 +134,45 @@ impl Jobs for PostgresStore {
         Box::pin(transact(self, held, |transaction, held| Box::pin(slices::close(transaction, *held))))
     }
 
-    fn resume_job(&self, job: JobKey) -> Later<'_, u64> {
-        Box::pin(transact(self, job, |transaction, job| {
-            Box::pin(async move { resume(transaction, *job).await.map(|resumed| resumed.leads) })
+    fn set_aside_slice(&self, held: Held, why: &str) -> Later<'_, ()> {
+        Box::pin(transact(self, (held, why.to_owned()), |transaction, (held, why)| {
+            Box::pin(slices::set_aside(transaction, *held, why))
         }))
     }
 
-    fn auto_resume(&self) -> Later<'_, Vec<JobKey>> {
-        Box::pin(transact(self, (), |transaction, ()| Box::pin(resume_asked(transaction))))
+    fn set_aside(&self) -> Later<'_, u64> {
+        Box::pin(async move {
+            let sql = "SELECT count(*) FROM slices WHERE open AND broken IS NOT NULL";
+            count_all(&self.client().await?, sql, &[]).await
+        })
+    }
+
+    fn telling(&self, held: Held, lead: LeadNo) -> Later<'_, Option<LeadResult>> {
+        Box::pin(async move { job_rows::read_telling(&self.client().await?, held, lead).await })
+    }
+
+    fn resume_job(&self, job: JobKey) -> Later<'_, u64> {
+        Box::pin(transact(self, job, |transaction, job| {
+            Box::pin(async move { runs::resume(transaction, *job).await.map(|resumed| resumed.leads) })
+        }))
+    }
+
+    fn auto_resume(&self) -> Later<'_, Option<JobKey>> {
+        Box::pin(async move {
+            // One job a transaction: whoever needs what it locks waits for it.
+            while let Some((job, is_opened)) =
+                transact(self, (), |transaction, ()| Box::pin(runs::resume_one(transaction))).await?
+            {
+                if is_opened {
+                    return Ok(Some(job));
+                }
+            }
+            Ok(None)
+        })
     }
 
     fn cancel_job(&self, job: JobKey) -> Later<'_, bool> {
-        Box::pin(transact(self, job, |transaction, job| Box::pin(cancel(transaction, *job))))
+        Box::pin(transact(self, job, |transaction, job| Box::pin(runs::cancel(transaction, *job))))
     }
 
     fn progress(&self, job: JobKey) -> Later<'_, Progress> {
@@ -196,15 +221,19 @@ async fn begin_load(transaction: &Transaction<'_>, job: JobKey) -> Result<Option
     Ok(Some(Load { job, number: number(&row, 0)? }))
 }
 
+/// Cuts a loaded job into slices. One without leads has come to its end; one that was cancelled meanwhile is
+/// from now on.
 async fn seal(transaction: &Transaction<'_>, load: Load) -> Result<Result<(), LoadError>, LedgerError> {
     if !job_rows::may_load(transaction, load).await? {
         return Ok(Err(LoadError::Superseded));
     }
     let job = lock_job(transaction, load.job).await?;
-    if job_rows::cut(transaction, &job).await? > 0 {
-        set_state(transaction, job.key, JobState::Queued).await?;
-    } else {
-        slices::complete(transaction, &job).await?;
+    let state = if job_rows::cut(transaction, &job).await? > 0 { JobState::Queued } else { JobState::Completed };
+    let sql = "UPDATE jobs SET state = CASE WHEN cancel_asked THEN 'cancelled' ELSE $2 END, cancel_asked = false, \
+                 updated_at = now_ms() WHERE id = $1";
+    execute(transaction, sql, &[&load.job.0, &state.as_str()]).await?;
+    if state == JobState::Completed {
+        slices::tell_completed(transaction, &job).await?;
     }
     Ok(Ok(()))
 }
@@ -226,87 +255,6 @@ async fn set_budget(transaction: &Transaction<'_>, key: JobKey, budget: Usd) -> 
     let sql = "UPDATE jobs SET max_spend = $2, funded = greatest(funded, $2) WHERE id = $1";
     execute(transaction, sql, &[&key.0, &budget.nanos()]).await?;
     lock_account(transaction, account).await
-}
-
-/// What a resumption came to.
-struct Resumed {
-    /// How many leads were opened again.
-    leads: u64,
-    /// Is there anything to work on that there was not?
-    is_opened: bool,
-}
-
-/// Begins the next run of every lead whose reason can have changed.
-async fn resume(transaction: &Transaction<'_>, key: JobKey) -> Result<Resumed, LedgerError> {
-    let job = lock_job(transaction, key).await?;
-    if job.state == JobState::Loading {
-        return Ok(Resumed { leads: 0, is_opened: false });
-    }
-    let sql = "SELECT FROM slices WHERE job = $1 ORDER BY n FOR NO KEY UPDATE";
-    execute(transaction, sql, &[&key.0]).await?;
-    let sql = "UPDATE leads SET ended = false, run = $2 \
-               WHERE job = $1 AND ended AND copy_of IS NULL AND reason = ANY ($3)";
-    let resumable = Reason::ALL.iter().filter(|reason| reason.is_resumable());
-    let resumable: Vec<&str> = resumable.map(|reason| reason.as_str()).collect();
-    let next = job.run.next();
-    let leads = execute(transaction, sql, &[&key.0, &int(next.get()), &resumable]).await?;
-    // A cancelled job may have leads that never ended: they are opened again with it.
-    let is_opened = if leads > 0 || job.state == JobState::Cancelled {
-        slices::reopen(transaction, &job, next).await?;
-        slices::has_open(transaction, key).await?
-    } else {
-        false
-    };
-    if is_opened {
-        let run = if leads > 0 { next } else { job.run };
-        let sql = "UPDATE jobs SET run = $2, state = 'queued', updated_at = now_ms(), \
-                     done = (SELECT coalesce(sum(1 + copies), 0) FROM leads \
-                             WHERE job = $1 AND ended AND copy_of IS NULL) WHERE id = $1";
-        execute(transaction, sql, &[&key.0, &int(run.get())]).await?;
-    }
-    execute(transaction, "UPDATE jobs SET resume_asked = false WHERE id = $1 AND resume_asked", &[&key.0]).await?;
-    if let Some(campaign) = &job.campaign {
-        activate(transaction, &job, campaign).await?;
-    }
-    Ok(Resumed { leads, is_opened })
-}
-
-/// A resumed job's campaign goes on, if there is money.
-async fn activate(transaction: &Transaction<'_>, job: &StoredJob, campaign: &CampaignId) -> Result<(), LedgerError> {
-    let sql = "UPDATE campaigns c SET active = true FROM accounts a \
-               WHERE c.workspace = $1 AND c.campaign = $2 AND NOT c.active AND a.id = $3 AND a.balance > 0";
-    let names = (job.workspace.as_str(), campaign.as_str());
-    execute(transaction, sql, &[&names.0, &names.1, &job.account.0]).await.map(drop)
-}
-
-/// Resumes what asked to be. A job that is being written to has its turn the next time.
-async fn resume_asked(transaction: &Transaction<'_>) -> Result<Vec<JobKey>, LedgerError> {
-    let sql = "SELECT id FROM jobs WHERE resume_asked AND state <> 'loading' ORDER BY id \
-               FOR NO KEY UPDATE SKIP LOCKED";
-    let mut opened = Vec::new();
-    for row in all(transaction, sql, &[]).await? {
-        let job = JobKey(column(&row, 0)?);
-        if resume(transaction, job).await?.is_opened {
-            opened.push(job);
-        }
-    }
-    Ok(opened)
-}
-
-async fn cancel(transaction: &Transaction<'_>, key: JobKey) -> Result<bool, LedgerError> {
-    let job = lock_job(transaction, key).await?;
-    match job.state {
-        JobState::Completed => return Ok(false),
-        JobState::Cancelled => return Ok(true),
-        JobState::Loading | JobState::Queued | JobState::Running => {}
-    }
-    // What was stopped by command is not resumed by a top-up.
-    let sql = "UPDATE jobs SET state = 'cancelled', resume_asked = false, updated_at = now_ms() WHERE id = $1";
-    execute(transaction, sql, &[&key.0]).await?;
-    if job.state == JobState::Loading {
-        slices::complete(transaction, &StoredJob { state: JobState::Cancelled, ..job }).await?;
-    }
-    Ok(true)
 }
 
 async fn read_copies(

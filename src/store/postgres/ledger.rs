@@ -20,9 +20,11 @@ use crate::store::postgres::attempts::column;
 use crate::store::postgres::attempts::usd;
 use crate::store::postgres::attempts::word;
 use crate::store::postgres::audit;
+use crate::store::postgres::connect::client_of;
 use crate::store::postgres::error::is_conflict;
 use crate::store::postgres::error::store_error;
 use deadpool_postgres::GenericClient;
+use deadpool_postgres::Pool;
 use deadpool_postgres::Transaction;
 use std::pin::Pin;
 use std::time::Duration;
@@ -57,7 +59,7 @@ impl Ledger for PostgresStore {
     fn open_holds(&self) -> Later<'_, u64> {
         Box::pin(async move {
             let client = self.client().await?;
-            count_all(&client, "SELECT count(*) FROM attempts WHERE hold = 'open'", &[]).await
+            count_all(&client, "SELECT count(*) FROM open_holds", &[]).await
         })
     }
 
@@ -97,9 +99,17 @@ pub(super) async fn transact<A, T, F>(store: &PostgresStore, asked: A, work: F) 
 where
     F: for<'t> Fn(&'t Transaction<'t>, &'t A) -> Work<'t, T>,
 {
+    transact_on(&store.pool, asked, work).await
+}
+
+/// The same on a connection of `pool`.
+pub(super) async fn transact_on<A, T, F>(pool: &Pool, asked: A, work: F) -> Result<T, LedgerError>
+where
+    F: for<'t> Fn(&'t Transaction<'t>, &'t A) -> Work<'t, T>,
+{
     let mut tries = 1;
     loop {
-        match transact_once(store, &asked, &work).await {
+        match transact_once(pool, &asked, &work).await {
             Err(Undone::Certainly(error)) if error.is_transient() && tries < MAX_TRIES => {
                 // A conflict is over at once; a connection that was cut is not.
                 if !is_conflict(&error) {
@@ -121,11 +131,11 @@ enum Undone {
     Perhaps(LedgerError),
 }
 
-async fn transact_once<A, T, F>(store: &PostgresStore, asked: &A, work: &F) -> Result<T, Undone>
+async fn transact_once<A, T, F>(pool: &Pool, asked: &A, work: &F) -> Result<T, Undone>
 where
     F: for<'t> Fn(&'t Transaction<'t>, &'t A) -> Work<'t, T>,
 {
-    let mut client = store.client().await.map_err(Undone::Certainly)?;
+    let mut client = client_of(pool).await.map_err(Undone::Certainly)?;
     let transaction = client.transaction().await.map_err(|error| Undone::Certainly(store_error(&error)))?;
     let done = work(&transaction, asked).await.map_err(Undone::Certainly)?;
     transaction.commit().await.map_err(|error| {
@@ -270,18 +280,18 @@ async fn note_money(transaction: &Transaction<'_>, account: AccountId) -> Result
     Ok(())
 }
 
-/// Holds past their expiry whose slice nobody leases: `t`, with their job and slice.
+/// Holds past their expiry, `t`, whose slice `s` of job `j` nobody leases.
 const EXPIRED: &str = "t.hold = 'open' AND t.expires_at <= now_ms() AND j.id = t.id >> 36 AND s.job = j.id \
      AND s.n = (((t.id >> 12) & 16777215) - 1) / j.slice_size AND s.lease_until <= now_ms()";
 
 /// Gives back holds that nobody works on any more. Their attempts end as `unavailable`
-/// (`hold_expired`), so that the step is tried again under a new hold.
+/// (`hold_expired`), so that the step is tried again under a new hold. What an overtaken owner has learned of
+/// one was paid for, and nobody takes it any more: the house's loss.
 async fn expire(transaction: &Transaction<'_>, owned: &[JobKey]) -> Result<u64, LedgerError> {
     let owned: Vec<i64> = owned.iter().map(|job| job.0).collect();
-    let sql = format!(
-        "SELECT t.id, t.account, s.job, s.n FROM attempts t, jobs j, slices s WHERE {EXPIRED} AND j.id <> ALL ($1)"
-    );
-    let found = all(transaction, &sql, &[&owned]).await?;
+    let sql = "SELECT id, account, job, slice FROM open_holds \
+               WHERE expires_at <= now_ms() AND lease_until <= now_ms() AND job <> ALL ($1)";
+    let found = all(transaction, sql, &[&owned]).await?;
     if found.is_empty() {
         return Ok(0);
     }
@@ -304,7 +314,9 @@ async fn expire(transaction: &Transaction<'_>, owned: &[JobKey]) -> Result<u64, 
     // Looked at again under the locks: an answer or a new owner may have come first.
     let sql = format!(
         "WITH ended AS (UPDATE attempts t SET hold = 'expired', outcome = 'unavailable', detail = 'hold_expired', \
-             source = 'not_asked', ended_at = now_ms() FROM jobs j, slices s WHERE t.id = ANY ($1) AND {EXPIRED} \
+             source = 'not_asked', ended_at = now_ms(), learned = NULL, \
+             lost = t.lost + coalesce((t.learned::json ->> 'owed')::int8, 0) \
+             FROM jobs j, slices s WHERE t.id = ANY ($1) AND {EXPIRED} \
              RETURNING t.id >> 36 AS job, t.account, t.amount), \
            wallets AS (UPDATE accounts a SET held = a.held - e.amount \
              FROM (SELECT account, sum(amount)::int8 AS amount FROM ended GROUP BY account) e WHERE a.id = e.account), \

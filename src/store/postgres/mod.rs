@@ -1,7 +1,8 @@
 //! The shared store: PostgreSQL, read committed. Any number of workers use one database.
 //!
 //! The ledger's task owns a connection and commits in groups, in two pipelined round trips; everything
-//! else takes a connection of the pool for one transaction. Times are the database's own.
+//! else takes a connection of the pool for one transaction, heartbeats and leases one of a small pool of
+//! their own. Times are the database's own.
 
 mod attempts;
 mod audit;
@@ -16,6 +17,7 @@ mod ledger;
 mod migrate;
 mod prefetched;
 mod roster;
+mod runs;
 mod slices;
 mod trails;
 mod workspaces;

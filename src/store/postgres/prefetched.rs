@@ -11,6 +11,7 @@ use crate::ledger::AccountId;
 use crate::ledger::Begin;
 use crate::ledger::Boundary;
 use crate::ledger::Ended;
+use crate::ledger::Epoch;
 use crate::ledger::Happening;
 use crate::ledger::JobKey;
 use crate::ledger::LeadKey;
@@ -30,6 +31,7 @@ use crate::store::rows::JobRow;
 use crate::store::rows::Known;
 use crate::store::rows::Rows;
 use crate::store::rows::SliceRow;
+use crate::store::rows::heard_bit;
 use crate::store::rows::is_reusable;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -95,9 +97,11 @@ pub(super) struct Writes {
     pub(super) begun: Vec<Begun>,
     pub(super) unmade: Vec<Unmade>,
     pub(super) handles: BTreeMap<i64, String>,
-    pub(super) learned: BTreeMap<i64, String>,
+    /// What overtaken owners had learned, and who: see `heard` in the schema.
+    pub(super) learned: BTreeMap<i64, (String, i64)>,
     pub(super) ended: Vec<Settled>,
-    pub(super) lost: BTreeMap<i64, Usd>,
+    /// What they spent in vain, and who.
+    pub(super) lost: BTreeMap<i64, (Usd, i64)>,
     pub(super) entries: Vec<Taken>,
     pub(super) leads: Vec<(LeadKey, Ending)>,
     /// Workspaces whose campaigns stop, and the key of this time.
@@ -189,7 +193,11 @@ impl Rows for Prefetched {
     }
 
     fn known(&mut self, lead: LeadKey, n: AttemptNo) -> Result<Option<Known>, LedgerError> {
-        self.attempts.get(&IDS.id_of(lead, n)?).map(Stored::known).transpose()
+        let id = IDS.id_of(lead, n)?;
+        let Some(stored) = self.attempts.get(&id) else { return Ok(None) };
+        let known = stored.known()?;
+        let is_deferred = known.is_deferred || self.writes.handles.contains_key(&id);
+        Ok(Some(Known { is_deferred, ..known }))
     }
 
     fn lead_spent_and_held(&mut self, lead: LeadKey) -> Result<(Usd, Usd), LedgerError> {
@@ -269,16 +277,20 @@ impl Rows for Prefetched {
         Ok(true)
     }
 
-    fn keep_learned(&mut self, id: i64, end: &AttemptEnd, owed: Usd) -> Result<(), LedgerError> {
+    fn keep_learned(&mut self, id: i64, end: &AttemptEnd, owed: Usd, epoch: Epoch) -> Result<(), LedgerError> {
         let stored = self.attempts.get_mut(&id).ok_or_else(|| missing("an attempt"))?;
         stored.keep_learned(end, owed);
-        self.writes.learned.insert(id, write_learned(end, owed)?);
+        stored.hear(epoch);
+        self.writes.learned.insert(id, (write_learned(end, owed)?, heard_bit(epoch)));
         Ok(())
     }
 
-    fn add_lost(&mut self, id: i64, lost: Usd) -> Result<(), LedgerError> {
-        let total = self.writes.lost.entry(id).or_insert(Usd::ZERO);
+    fn add_lost(&mut self, id: i64, lost: Usd, epoch: Epoch) -> Result<(), LedgerError> {
+        let stored = self.attempts.get_mut(&id).ok_or_else(|| missing("an attempt"))?;
+        stored.hear(epoch);
+        let (total, heard) = self.writes.lost.entry(id).or_insert((Usd::ZERO, 0));
         *total = add(*total, lost)?;
+        *heard |= heard_bit(epoch);
         Ok(())
     }
 
@@ -332,6 +344,8 @@ impl Rows for Prefetched {
 mod tests {
     use super::*;
     use crate::domain::AnswerSource;
+    use crate::domain::Attempt;
+    use crate::domain::AttemptState;
     use crate::domain::ConfigVersion;
     use crate::domain::KeySource;
     use crate::domain::Operation;
@@ -341,8 +355,8 @@ mod tests {
     use crate::domain::Run;
     use crate::domain::Status;
     use crate::domain::Step;
-    use crate::ledger::Epoch;
     use crate::ledger::rules::settle_within;
+    use crate::store::batch::Batch;
     use crate::store::rows::HoldState;
     use std::time::Duration;
 
@@ -367,6 +381,14 @@ mod tests {
 
     fn called() -> AttemptEnd {
         AttemptEnd { source: AnswerSource::Called, ..AttemptEnd::not_asked(Outcome::NotFound) }
+    }
+
+    /// What an overtaken owner brings.
+    fn found() -> Ended {
+        let Begin { n, run, step, fingerprint, about, key_source, config_version, .. } = begin(1);
+        let end = AttemptEnd { outcome: Outcome::Found, ..called() };
+        let attempt = Attempt { n, run, step, about, key_source, state: AttemptState::Ended(end) };
+        Ended { attempt, fingerprint, owed: PRICE, held: Some(PRICE), config_version }
     }
 
     #[test]
@@ -431,11 +453,31 @@ mod tests {
     }
 
     #[test]
-    fn what_was_lost_twice_is_written_once() {
+    fn what_each_overtaken_owner_spent_counts_once() {
         let mut rows = Prefetched::default();
-        rows.add_lost(5, PRICE).unwrap();
-        rows.add_lost(5, PRICE).unwrap();
-        assert_eq!(rows.writes.lost.into_iter().collect::<Vec<_>>(), [(5, Usd::from_nanos(20))]);
+        rows.insert_begun(LEAD, WALLET, &begin(1)).unwrap();
+        let id = IDS.id_of(LEAD, AttemptNo::FIRST).unwrap();
+        rows.end_attempt(id, &called(), &settle_within(PRICE, PRICE).unwrap(), None).unwrap();
+        let mut batch = Batch::new(rows);
+        for epoch in [2, 3, 2] {
+            batch.learn(LeadKey { epoch: Epoch(epoch), ..LEAD }, &found()).unwrap();
+        }
+        let lost = (Usd::from_nanos(20), heard_bit(Epoch(2)) | heard_bit(Epoch(3)));
+        assert_eq!(batch.rows.writes.lost.into_iter().collect::<Vec<_>>(), [(id, lost)]);
+        assert!(batch.rows.writes.learned.is_empty());
+    }
+
+    #[test]
+    fn what_was_learned_is_not_counted_too_when_it_is_told_again() {
+        let mut rows = Prefetched::default();
+        rows.insert_begun(LEAD, WALLET, &begin(1)).unwrap();
+        let id = IDS.id_of(LEAD, AttemptNo::FIRST).unwrap();
+        let mut batch = Batch::new(rows);
+        batch.learn(LEAD, &found()).unwrap();
+        batch.rows.end_attempt(id, &called(), &settle_within(PRICE, PRICE).unwrap(), None).unwrap();
+        batch.learn(LEAD, &found()).unwrap();
+        assert!(batch.rows.writes.lost.is_empty());
+        assert_eq!(batch.rows.writes.learned.len(), 1);
     }
 
     #[test]

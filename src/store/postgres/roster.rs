@@ -17,6 +17,7 @@ use crate::store::postgres::ledger::execute;
 use crate::store::postgres::ledger::find;
 use crate::store::postgres::ledger::missing;
 use crate::store::postgres::ledger::transact;
+use crate::store::postgres::ledger::transact_on;
 use deadpool_postgres::GenericClient;
 use deadpool_postgres::Transaction;
 use std::time::Duration;
@@ -27,11 +28,13 @@ const FORGOTTEN_MS: i64 = 24 * 60 * 60 * 1000;
 impl Roster for PostgresStore {
     fn heartbeat(&self, worker: &WorkerId, version: &ConfigVersion) -> Later<'_, Pulse> {
         let asked = (worker.clone(), version.clone());
-        Box::pin(transact(self, asked, |transaction, (worker, version)| Box::pin(beat(transaction, worker, version))))
+        Box::pin(transact_on(&self.lifeline, asked, |transaction, (worker, version)| {
+            Box::pin(beat(transaction, worker, version))
+        }))
     }
 
     fn farewell(&self, worker: &WorkerId) -> Later<'_, ()> {
-        Box::pin(transact(self, worker.clone(), |transaction, worker| {
+        Box::pin(transact_on(&self.lifeline, worker.clone(), |transaction, worker| {
             Box::pin(async move {
                 let sql = "DELETE FROM workers WHERE worker = $1";
                 execute(transaction, sql, &[&worker.as_str()]).await.map(drop)

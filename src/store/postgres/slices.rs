@@ -18,6 +18,7 @@ use crate::ledger::LeadNo;
 use crate::ledger::LedgerError;
 use crate::ledger::SliceNo;
 use crate::store::postgres::attempts::column;
+use crate::store::postgres::error::is_locked;
 use crate::store::postgres::happenings::insert_happening;
 use crate::store::postgres::happenings::millis;
 use crate::store::postgres::job_rows::find_locked;
@@ -31,7 +32,7 @@ use crate::store::postgres::ledger::number;
 use crate::store::postgres::trails::read_trails;
 use deadpool_postgres::GenericClient;
 use deadpool_postgres::Transaction;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::time::Duration;
 use tokio_postgres::Row;
 
@@ -46,8 +47,8 @@ pub(super) async fn announce(
     job: JobKey,
     at_most: u32,
 ) -> Result<Vec<SliceNo>, LedgerError> {
-    let sql = "WITH next AS (SELECT n FROM slices WHERE job = $1 AND open AND queued_at IS NULL ORDER BY n LIMIT $2 \
-                 FOR NO KEY UPDATE SKIP LOCKED) \
+    let sql = "WITH next AS (SELECT n FROM slices WHERE job = $1 AND open AND queued_at IS NULL AND broken IS NULL \
+                 ORDER BY n LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED) \
                UPDATE slices s SET queued_at = now_ms() FROM next WHERE s.job = $1 AND s.n = next.n RETURNING s.n";
     let rows = all(transaction, sql, &[&job.0, &i64::from(at_most)]).await?;
     let mut announced = rows.iter().map(|row| number(row, 0).map(SliceNo)).collect::<Result<Vec<_>, _>>()?;
@@ -64,10 +65,11 @@ pub(super) async fn announce_stranded(
 ) -> Result<Vec<(JobKey, SliceNo)>, LedgerError> {
     let sql = "WITH late AS MATERIALIZED (SELECT now_ms() AS now, now_ms() - $1 AS since), \
                next AS (SELECT i.job, i.n FROM late CROSS JOIN jobs j CROSS JOIN LATERAL ( \
-                   SELECT s.job, s.n FROM slices s WHERE s.job = j.id AND s.open AND s.lease_until < late.now \
+                   SELECT s.job, s.n FROM slices s \
+                   WHERE s.job = j.id AND s.open AND s.broken IS NULL AND s.lease_until < late.now \
                      AND CASE WHEN s.queued_at IS NOT NULL THEN greatest(s.queued_at, s.lease_until) < late.since \
                        ELSE j.updated_at < late.since AND NOT EXISTS (SELECT FROM slices q \
-                         WHERE q.job = j.id AND q.open AND q.queued_at IS NOT NULL) END \
+                         WHERE q.job = j.id AND q.open AND q.broken IS NULL AND q.queued_at IS NOT NULL) END \
                    ORDER BY s.n LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED) i \
                  WHERE j.state IN ('queued', 'running', 'cancelled')) \
                UPDATE slices s SET queued_at = late.now FROM next, late WHERE s.job = next.job AND s.n = next.n \
@@ -91,7 +93,8 @@ pub(super) async fn claim(
     let Some(job) = find_locked(transaction, job).await? else { return Ok(Claimed::Closed) };
     let sql = "UPDATE slices SET epoch = epoch + 1, worker = $3, queued_at = coalesce(queued_at, now_ms()), \
                  lease_until = CASE WHEN $4::bool THEN 0 ELSE now_ms() + $5 END \
-               WHERE job = $1 AND n = $2 AND open AND ($4 OR lease_until <= now_ms()) RETURNING epoch, since_run";
+               WHERE job = $1 AND n = $2 AND open AND broken IS NULL AND ($4 OR lease_until <= now_ms()) \
+               RETURNING epoch, since_run";
     let (is_locked, lease_ms) = match claimant.tenure {
         Tenure::Lease(lease) => (false, millis(lease)),
         Tenure::Lock => (true, 0),
@@ -99,7 +102,7 @@ pub(super) async fn claim(
     let place = (job.key.0, int(slice.0));
     let worker = claimant.worker.as_str();
     let Some(taken) = find(transaction, sql, &[&place.0, &place.1, &worker, &is_locked, &lease_ms]).await? else {
-        let sql = "SELECT FROM slices WHERE job = $1 AND n = $2 AND open";
+        let sql = "SELECT FROM slices WHERE job = $1 AND n = $2 AND open AND broken IS NULL";
         let is_open = find(transaction, sql, &[&place.0, &place.1]).await?.is_some();
         return Ok(if is_open { Claimed::Leased } else { Claimed::Closed });
     };
@@ -115,7 +118,8 @@ pub(super) async fn claim(
     Ok(Claimed::Taken(Box::new(Claim { epoch, run: job.run, state, leads, unannounced })))
 }
 
-/// The leads of a slice that are not decided, and those that have been since `since_run`.
+/// The leads of a slice that are not decided, which are this run's from now on, and those that have been since
+/// `since_run`.
 async fn read_leads(
     transaction: &Transaction<'_>,
     job: &StoredJob,
@@ -124,6 +128,10 @@ async fn read_leads(
 ) -> Result<(Vec<LeadWork>, Vec<LeadNo>), LedgerError> {
     let first = slice.0.saturating_mul(job.slice_size).saturating_add(1);
     let last = first.saturating_add(job.slice_size.saturating_sub(1));
+    // What is told of them later is told of this run.
+    let sql = "UPDATE leads SET run = $4 WHERE job = $1 AND n BETWEEN $2 AND $3 AND copy_of IS NULL AND NOT ended \
+               AND run <> $4";
+    execute(transaction, sql, &[&job.key.0, &int(first), &int(last), &int(job.run.get())]).await?;
     let sql = "SELECT n, ended, lead_id, fields, copies FROM leads WHERE job = $1 AND n BETWEEN $2 AND $3 \
                AND copy_of IS NULL AND (NOT ended OR run >= $4) ORDER BY n";
     let (mut leads, mut unannounced) = (Vec::new(), Vec::new());
@@ -156,25 +164,56 @@ fn read_lead(row: &Row) -> Result<LeadWork, LedgerError> {
     })
 }
 
-/// Renews leases, in the order of all locks; what is another's by now, or closed, is handed back.
+/// Those of `$1`, `$2`, `$3` that cannot be renewed for `$4` ms at once, and whether they are lost: another's by
+/// now, or closed. All others are renewed.
+const RENEW: &str = "WITH asked AS (SELECT * FROM unnest($1::int8[], $2::int4[], $3::int4[]) AS t (job, n, epoch)), \
+     mine AS (SELECT s.job, s.n FROM asked a JOIN slices s ON s.job = a.job AND s.n = a.n \
+       WHERE s.epoch = a.epoch AND s.open ORDER BY s.job, s.n FOR NO KEY UPDATE OF s SKIP LOCKED), \
+     renewed AS (UPDATE slices s SET lease_until = now_ms() + $4 FROM mine WHERE s.job = mine.job AND s.n = mine.n \
+       RETURNING s.job, s.n, s.epoch) \
+   SELECT a.job, a.n, a.epoch, NOT EXISTS (SELECT FROM slices s \
+       WHERE s.job = a.job AND s.n = a.n AND s.epoch = a.epoch AND s.open) \
+   FROM asked a WHERE NOT EXISTS (SELECT FROM renewed r WHERE r.job = a.job AND r.n = a.n AND r.epoch = a.epoch)";
+
+/// Renews leases; names those that are lost. The ledger has the rows of slices at work locked much of the time,
+/// for some milliseconds: those come last, each waited for by itself, as long as a connection of the lifeline
+/// waits for a lock. One whose turn does not come is left as it is.
 pub(super) async fn renew(
-    transaction: &Transaction<'_>,
+    client: &impl GenericClient,
     held: &[Held],
     lease: Duration,
 ) -> Result<Vec<Held>, LedgerError> {
-    let sql = "WITH mine AS (SELECT s.job, s.n FROM unnest($1::int8[], $2::int4[], $3::int4[]) AS t (job, n, epoch) \
-                   JOIN slices s ON s.job = t.job AND s.n = t.n WHERE s.epoch = t.epoch AND s.open \
-                 ORDER BY s.job, s.n FOR NO KEY UPDATE OF s) \
-               UPDATE slices s SET lease_until = now_ms() + $4 FROM mine WHERE s.job = mine.job AND s.n = mine.n \
-               RETURNING s.job, s.n";
     let jobs: Vec<i64> = held.iter().map(|held| held.job.0).collect();
     let slices: Vec<i32> = held.iter().map(|held| int(held.slice.0)).collect();
     let epochs: Vec<i32> = held.iter().map(|held| int(held.epoch.0)).collect();
-    let mut renewed = HashSet::with_capacity(held.len());
-    for row in all(transaction, sql, &[&jobs, &slices, &epochs, &millis(lease)]).await? {
-        renewed.insert((JobKey(column(&row, 0)?), SliceNo(number(&row, 1)?)));
+    let mut left: HashMap<Held, bool> = HashMap::new();
+    for row in all(client, RENEW, &[&jobs, &slices, &epochs, &millis(lease)]).await? {
+        let (job, slice) = (JobKey(column(&row, 0)?), SliceNo(number(&row, 1)?));
+        left.insert(Held { job, slice, epoch: Epoch(number(&row, 2)?) }, column(&row, 3)?);
     }
-    Ok(held.iter().filter(|held| !renewed.contains(&(held.job, held.slice))).copied().collect())
+    let mut lost = Vec::new();
+    for held in held {
+        let is_lost = match left.get(held) {
+            None => false,
+            Some(true) => true,
+            Some(false) => !renew_locked(client, *held, lease).await?,
+        };
+        if is_lost {
+            lost.push(*held);
+        }
+    }
+    Ok(lost)
+}
+
+/// Renews the lease of a slice that somebody has locked, if its turn comes; `false` when it is lost.
+async fn renew_locked(client: &impl GenericClient, held: Held, lease: Duration) -> Result<bool, LedgerError> {
+    let sql = "UPDATE slices SET lease_until = now_ms() + $4 WHERE job = $1 AND n = $2 AND epoch = $3 AND open";
+    let place = (held.job.0, int(held.slice.0), int(held.epoch.0));
+    match execute(client, sql, &[&place.0, &place.1, &place.2, &millis(lease)]).await {
+        Ok(renewed) => Ok(renewed > 0),
+        Err(error) if is_locked(&error) => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
 /// Gives a slice back: anybody may claim it at once.
@@ -183,6 +222,14 @@ pub(super) async fn release(transaction: &Transaction<'_>, held: Held) -> Result
                WHERE job = $1 AND n = $2 AND epoch = $3 AND open";
     let params = (held.job.0, int(held.slice.0), int(held.epoch.0));
     execute(transaction, sql, &[&params.0, &params.1, &params.2]).await.map(drop)
+}
+
+/// Sets a slice aside, if it is still the caller's: it is neither claimed nor announced any more.
+pub(super) async fn set_aside(transaction: &Transaction<'_>, held: Held, why: &str) -> Result<(), LedgerError> {
+    let sql = "UPDATE slices SET broken = $4, lease_until = 0, worker = NULL, queued_at = NULL \
+               WHERE job = $1 AND n = $2 AND epoch = $3 AND open";
+    let place = (held.job.0, int(held.slice.0), int(held.epoch.0));
+    execute(transaction, sql, &[&place.0, &place.1, &place.2, &why]).await.map(drop)
 }
 
 /// Closes a slice that has nothing pending; the last one completes its job.
@@ -201,10 +248,14 @@ pub(super) async fn close(transaction: &Transaction<'_>, held: Held) -> Result<C
         release(transaction, held).await?;
         return Ok(Closing::Reopened);
     }
-    let sql = "UPDATE slices SET open = false, lease_until = 0, worker = NULL WHERE job = $1 AND n = $2";
+    let sql = "UPDATE slices SET open = false, lease_until = 0, worker = NULL, broken = NULL WHERE job = $1 AND n = $2";
     execute(transaction, sql, &[&params.0, &params.1]).await?;
     if !has_open(transaction, job.key).await? {
-        complete(transaction, &job).await?;
+        // What is cancelled stays so.
+        if job.state != JobState::Cancelled {
+            set_state(transaction, job.key, JobState::Completed).await?;
+        }
+        tell_completed(transaction, &job).await?;
     }
     Ok(Closing::Closed)
 }
@@ -214,18 +265,41 @@ pub(super) async fn has_open(transaction: &Transaction<'_>, job: JobKey) -> Resu
     Ok(find(transaction, sql, &[&job.0]).await?.is_some())
 }
 
-/// Every lead of a locked job has ended and its result is out: this is told. What is cancelled stays so.
-pub(super) async fn complete(transaction: &Transaction<'_>, job: &StoredJob) -> Result<(), LedgerError> {
-    if job.state != JobState::Cancelled {
-        set_state(transaction, job.key, JobState::Completed).await?;
-    }
+/// An open slice, `s`, in which leads may have been refused that have not ended yet.
+pub(super) const AT_WORK: &str = "s.open AND s.pending > 0 AND s.epoch > 0 AND s.broken IS NULL";
+
+/// Are leads of a locked job at work, or left by somebody in the middle? What they were refused before a top-up,
+/// they may still end for.
+pub(super) async fn is_at_work(transaction: &Transaction<'_>, job: JobKey) -> Result<bool, LedgerError> {
+    let sql = format!("SELECT FROM slices s WHERE s.job = $1 AND {AT_WORK} LIMIT 1");
+    Ok(find(transaction, &sql, &[&job.0]).await?.is_some())
+}
+
+pub(super) async fn has_broken(transaction: &Transaction<'_>, job: JobKey) -> Result<bool, LedgerError> {
+    let sql = "SELECT FROM slices WHERE job = $1 AND open AND broken IS NOT NULL LIMIT 1";
+    Ok(find(transaction, sql, &[&job.0]).await?.is_some())
+}
+
+/// What was set aside of a locked job may be claimed again.
+pub(super) async fn mend(transaction: &Transaction<'_>, job: JobKey) -> Result<(), LedgerError> {
+    let sql = "UPDATE slices SET broken = NULL, queued_at = NULL WHERE job = $1 AND open AND broken IS NOT NULL";
+    execute(transaction, sql, &[&job.0]).await.map(drop)
+}
+
+/// Tells that every lead of a locked job has ended and its result is out.
+pub(super) async fn tell_completed(transaction: &Transaction<'_>, job: &StoredJob) -> Result<(), LedgerError> {
     let what = Happening::JobCompleted { workspace: job.workspace.clone(), job: job.key, run: job.run };
     insert_happening(transaction, &format!("{}/{}", job.id, job.run), &what).await
 }
 
-/// Opens the slices of a locked job in which leads are to be decided again, and has every one that
-/// nobody leases announced anew.
+/// Opens the slices of a locked job in which leads are to be decided again, and has every one that nobody leases
+/// announced anew. Those of a cancelled job are nobody's any more: whoever ends its leads is refused.
 pub(super) async fn reopen(transaction: &Transaction<'_>, job: &StoredJob, run: Run) -> Result<(), LedgerError> {
+    mend(transaction, job.key).await?;
+    if job.state == JobState::Cancelled {
+        let sql = "UPDATE slices SET epoch = epoch + 1, lease_until = 0, worker = NULL WHERE job = $1 AND open";
+        execute(transaction, sql, &[&job.key.0]).await?;
+    }
     let sql = "UPDATE slices s SET pending = c.pending, open = s.open OR c.pending > 0, \
                  since_run = CASE WHEN s.open OR c.pending = 0 THEN s.since_run ELSE $3 END, \
                  queued_at = CASE WHEN s.lease_until <= now_ms() THEN NULL ELSE s.queued_at END \

@@ -57,21 +57,21 @@ const UNMADE: &str = "INSERT INTO attempts (id, run, step, fingerprint, about, k
        t(id, run, step, fingerprint, about, key_source, config, outcome, detail, found, claim, source)";
 const HANDLES: &str =
     "UPDATE attempts a SET handle = t.handle FROM unnest($1::bigint[], $2::text[]) t(id, handle) WHERE a.id = t.id";
-const LEARNED: &str =
-    "UPDATE attempts a SET learned = t.learned FROM unnest($1::bigint[], $2::text[]) t(id, learned) WHERE a.id = t.id";
+const LEARNED: &str = "UPDATE attempts a SET learned = t.learned, heard = a.heard | t.heard \
+     FROM unnest($1::bigint[], $2::text[], $3::bigint[]) t(id, learned, heard) WHERE a.id = t.id";
 const ENDED: &str = "UPDATE attempts a SET hold = t.hold, charged = t.charged, lost = a.lost + t.lost, \
        outcome = t.outcome, detail = t.detail, found = t.found, claim = t.claim, source = t.source, \
        duration_ms = t.duration_ms, reusable = t.reusable, ended_at = $12::bigint \
      FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], \
        $9::text[], $10::bigint[], $11::bool[]) \
        t(id, hold, charged, lost, outcome, detail, found, claim, source, duration_ms, reusable) WHERE a.id = t.id";
-const LOST: &str = "UPDATE attempts a SET lost = a.lost + t.lost FROM unnest($1::bigint[], $2::bigint[]) t(id, lost) \
-     WHERE a.id = t.id";
+const LOST: &str = "UPDATE attempts a SET lost = a.lost + t.lost, heard = a.heard | t.heard \
+     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) t(id, lost, heard) WHERE a.id = t.id";
 const ENTRIES: &str = "INSERT INTO entries (account, at, kind, amount, balance, attempt) \
      SELECT account, $5::bigint, 'settle', amount, balance, attempt \
      FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) t(account, amount, balance, attempt)";
 const LEADS: &str = "UPDATE leads l SET ended = true, status = t.status, reason = t.reason, address = t.address, \
-       verdict = t.verdict, found_by = t.found_by, verified_by = t.verified_by \
+       verdict = t.verdict, found_by = t.found_by, verified_by = t.verified_by, ended_at = $9::bigint \
      FROM unnest($1::bigint[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[]) \
        t(job, n, status, reason, address, verdict, found_by, verified_by) WHERE l.job = t.job AND l.n = t.n";
 const CAMPAIGNS: &str = "WITH stopped AS (UPDATE campaigns c SET active = false \
@@ -146,12 +146,12 @@ impl Writing {
             Box::pin(self.write_slices(client, &writes.slices)),
             Box::pin(self.insert_begun(client, &writes.begun, now_ms)),
             Box::pin(self.insert_unmade(client, &writes.unmade, now_ms)),
-            Box::pin(write_texts(client, &self.handles, &writes.handles)),
-            Box::pin(write_texts(client, &self.learned, &writes.learned)),
+            Box::pin(self.write_handles(client, &writes.handles)),
+            Box::pin(self.keep_learned(client, &writes.learned)),
             Box::pin(self.end_attempts(client, &writes.ended, now_ms)),
             Box::pin(self.add_lost(client, &writes.lost)),
             Box::pin(self.insert_entries(client, &writes.entries, now_ms)),
-            Box::pin(self.finish_leads(client, &writes.leads)),
+            Box::pin(self.finish_leads(client, &writes.leads, now_ms)),
             Box::pin(self.stop_campaigns(client, &writes.dry, now_ms)),
             Box::pin(self.insert_happenings(client, &writes.happenings, now_ms)),
             Box::pin(client.batch_execute("COMMIT")),
@@ -226,6 +226,18 @@ impl Writing {
         send(client, &self.unmade, rows.len(), values).await
     }
 
+    async fn write_handles(&self, client: &Client, rows: &BTreeMap<i64, String>) -> Result<(), Error> {
+        let (ids, handles): (Vec<i64>, Vec<&str>) = rows.iter().map(|(id, handle)| (*id, handle.as_str())).unzip();
+        send(client, &self.handles, rows.len(), &[&ids, &handles]).await
+    }
+
+    async fn keep_learned(&self, client: &Client, rows: &BTreeMap<i64, (String, i64)>) -> Result<(), Error> {
+        let ids: Vec<i64> = rows.keys().copied().collect();
+        let (learned, heard): (Vec<&str>, Vec<i64>) =
+            rows.values().map(|(text, heard)| (text.as_str(), *heard)).unzip();
+        send(client, &self.learned, rows.len(), &[&ids, &learned, &heard]).await
+    }
+
     async fn end_attempts(&self, client: &Client, rows: &[Settled], now_ms: i64) -> Result<(), Error> {
         let values: Values<'_> = &[
             &column(rows, |row| row.id),
@@ -244,9 +256,10 @@ impl Writing {
         send(client, &self.ended, rows.len(), values).await
     }
 
-    async fn add_lost(&self, client: &Client, rows: &BTreeMap<i64, Usd>) -> Result<(), Error> {
-        let (ids, lost): (Vec<i64>, Vec<i64>) = rows.iter().map(|(id, lost)| (*id, lost.nanos())).unzip();
-        send(client, &self.lost, rows.len(), &[&ids, &lost]).await
+    async fn add_lost(&self, client: &Client, rows: &BTreeMap<i64, (Usd, i64)>) -> Result<(), Error> {
+        let ids: Vec<i64> = rows.keys().copied().collect();
+        let (lost, heard): (Vec<i64>, Vec<i64>) = rows.values().map(|(lost, heard)| (lost.nanos(), *heard)).unzip();
+        send(client, &self.lost, rows.len(), &[&ids, &lost, &heard]).await
     }
 
     async fn insert_entries(&self, client: &Client, rows: &[Taken], now_ms: i64) -> Result<(), Error> {
@@ -260,7 +273,7 @@ impl Writing {
         send(client, &self.entries, rows.len(), values).await
     }
 
-    async fn finish_leads(&self, client: &Client, rows: &[(LeadKey, Ending)]) -> Result<(), Error> {
+    async fn finish_leads(&self, client: &Client, rows: &[(LeadKey, Ending)], now_ms: i64) -> Result<(), Error> {
         let values: Values<'_> = &[
             &column(rows, |(lead, _)| lead.job.0),
             &column(rows, |(lead, _)| int(lead.lead.0)),
@@ -270,6 +283,7 @@ impl Writing {
             &column(rows, |(_, ending)| ending.verdict.map(Verdict::as_str)),
             &column(rows, |(_, ending)| ending.found_by.as_ref().map(ProviderName::as_str)),
             &column(rows, |(_, ending)| ending.verified_by.as_ref().map(ProviderName::as_str)),
+            &now_ms,
         ];
         send(client, &self.leads, rows.len(), values).await
     }
@@ -309,11 +323,6 @@ async fn send(client: &Client, statement: &Statement, rows: usize, values: Value
         return Ok(());
     }
     client.execute(statement, values).await.map(drop)
-}
-
-async fn write_texts(client: &Client, statement: &Statement, rows: &BTreeMap<i64, String>) -> Result<(), Error> {
-    let (ids, texts): (Vec<i64>, Vec<&str>) = rows.iter().map(|(id, text)| (*id, text.as_str())).unzip();
-    send(client, statement, rows.len(), &[&ids, &texts]).await
 }
 
 fn column<'rows, R, T>(rows: &'rows [R], of: impl Fn(&'rows R) -> T) -> Vec<T> {

@@ -38,7 +38,8 @@ use serde::Serialize;
 /// The attempt of this id, if there is one.
 pub(super) fn find_known(connection: &Connection, id: i64) -> Result<Option<Known>, LedgerError> {
     let sql = "SELECT n, run, step, about, key_source, handle, outcome, detail, found, claim, source, charged, \
-               duration_ms, fingerprint, account, amount, hold, learned FROM attempts WHERE id = ?1";
+               duration_ms, fingerprint, account, amount, hold, learned, handle IS NOT NULL, heard FROM attempts \
+               WHERE id = ?1";
     find(connection, sql, [id], |row| {
         let attempt = read_attempt(row)?;
         let hold = match row.get::<_, Option<i64>>(14)?.map(AccountId) {
@@ -48,7 +49,8 @@ pub(super) fn find_known(connection: &Connection, id: i64) -> Result<Option<Know
             }
         };
         let (fingerprint, learned) = (fingerprint(row, 13)?, read_learned(row, 17)?);
-        Ok(Known { end: attempt.end().cloned(), step: attempt.step, fingerprint, hold, learned })
+        let (is_deferred, heard) = (row.get(18)?, row.get(19)?);
+        Ok(Known { end: attempt.end().cloned(), step: attempt.step, fingerprint, hold, learned, is_deferred, heard })
     })
 }
 

@@ -131,10 +131,14 @@ pub(super) fn insert_happening(
 
 fn take(connection: &Connection, limit: u32, lease: Duration) -> Result<Vec<StoredHappening>, LedgerError> {
     let now_ms = clock::wall_ms();
-    let sql = "UPDATE happenings SET taken_until = ?2 WHERE seq IN \
-                 (SELECT seq FROM happenings WHERE taken_until < ?1 ORDER BY seq LIMIT ?3) \
-               RETURNING seq, key, at, kind, workspace, job, run, campaign, provider, key_source, balance, threshold";
-    let mut taken = all(connection, sql, (now_ms, after_ms(now_ms, lease), limit), |row| {
+    let kinds: Vec<String> = Happening::KINDS.iter().map(|kind| format!("'{kind}'")).collect();
+    let sql = format!(
+        "UPDATE happenings SET taken_until = ?2 WHERE seq IN \
+           (SELECT seq FROM happenings WHERE taken_until < ?1 AND kind IN ({}) ORDER BY seq LIMIT ?3) \
+         RETURNING seq, key, at, kind, workspace, job, run, campaign, provider, key_source, balance, threshold",
+        kinds.join(", ")
+    );
+    let mut taken = all(connection, &sql, (now_ms, after_ms(now_ms, lease), limit), |row| {
         Ok(StoredHappening { seq: row.get(0)?, key: row.get(1)?, at_ms: row.get(2)?, what: read(row)? })
     })?;
     taken.sort_unstable_by_key(|happening| happening.seq);

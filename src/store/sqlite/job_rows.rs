@@ -12,6 +12,7 @@ use crate::domain::Status;
 use crate::domain::Usd;
 use crate::domain::WaterfallName;
 use crate::domain::WorkspaceId;
+use crate::jobs::Held;
 use crate::jobs::LeadResult;
 use crate::jobs::NewJob;
 use crate::jobs::Progress;
@@ -146,23 +147,38 @@ pub(super) fn results(
     limit: u32,
 ) -> Result<Vec<LeadResult>, LedgerError> {
     let sql = "SELECT l.n, l.lead_id, o.status, o.reason, o.address, o.verdict, o.found_by, o.verified_by, \
-                 coalesce(t.cost, 0), coalesce(t.called, 0), o.run, l.copy_of \
+                 coalesce(t.cost, 0), coalesce(t.called, 0), o.run, l.copy_of, o.ended_at \
                FROM leads l JOIN leads o ON o.job = l.job AND o.n = coalesce(l.copy_of, l.n) \
                LEFT JOIN (SELECT lead, sum(charged) AS cost, sum(source = 'called') AS called FROM attempts \
                           WHERE id BETWEEN ?4 AND ?5 GROUP BY lead) t ON t.lead = l.n \
                WHERE l.job = ?1 AND l.n > ?2 AND l.n <= ?2 + ?3 ORDER BY l.n";
     let (first, _) = ids_of_lead(job, LeadNo(after.0.saturating_add(1)))?;
     let (_, last) = ids_of_lead(job, LeadNo(after.0.saturating_add(limit)))?;
-    all(connection, sql, (job.0, after.0, limit, first, last), |row| {
-        Ok(LeadResult {
-            n: LeadNo(row.get(0)?),
-            id: LeadId::new(row.get::<_, String>(1)?),
-            ending: ending(row)?,
-            cost: usd(row, 8)?,
-            called: row.get(9)?,
-            run: Run::new(row.get(10)?),
-            copy_of: row.get::<_, Option<u32>>(11)?.map(LeadNo),
-        })
+    all(connection, sql, (job.0, after.0, limit, first, last), read_result)
+}
+
+/// The result of a lead that has ended, while its slice is held.
+pub(super) fn telling(connection: &Connection, held: Held, lead: LeadNo) -> Result<Option<LeadResult>, LedgerError> {
+    let sql = "SELECT l.n, l.lead_id, l.status, l.reason, l.address, l.verdict, l.found_by, l.verified_by, \
+                 (SELECT coalesce(sum(charged), 0) FROM attempts WHERE id BETWEEN ?5 AND ?6), \
+                 (SELECT coalesce(sum(source = 'called'), 0) FROM attempts WHERE id BETWEEN ?5 AND ?6), \
+                 l.run, l.copy_of, l.ended_at \
+               FROM slices s JOIN leads l ON l.job = s.job AND l.n = ?4 \
+               WHERE s.job = ?1 AND s.n = ?2 AND s.epoch = ?3 AND s.open = 1 AND l.ended = 1 AND l.copy_of IS NULL";
+    let (first, last) = ids_of_lead(held.job, lead)?;
+    find(connection, sql, (held.job.0, held.slice.0, held.epoch.0, lead.0, first, last), read_result)
+}
+
+fn read_result(row: &Row<'_>) -> rusqlite::Result<LeadResult> {
+    Ok(LeadResult {
+        n: LeadNo(row.get(0)?),
+        id: LeadId::new(row.get::<_, String>(1)?),
+        ending: ending(row)?,
+        ended_ms: row.get(12)?,
+        cost: usd(row, 8)?,
+        called: row.get(9)?,
+        run: Run::new(row.get(10)?),
+        copy_of: row.get::<_, Option<u32>>(11)?.map(LeadNo),
     })
 }
 

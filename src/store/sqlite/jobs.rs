@@ -33,6 +33,7 @@ use crate::store::sqlite::loads;
 use crate::store::sqlite::runs;
 use crate::store::sqlite::slices;
 use crate::store::sqlite::statements::all;
+use crate::store::sqlite::statements::count;
 use crate::store::sqlite::statements::execute;
 use crate::store::sqlite::statements::find;
 use crate::store::sqlite::statements::transact;
@@ -131,14 +132,44 @@ impl Jobs for SqliteStore {
         Box::pin(self.write(move |connection| transact(connection, |transaction| slices::close(transaction, held))))
     }
 
+    fn set_aside_slice(&self, held: Held, why: &str) -> Later<'_, ()> {
+        let why = why.to_owned();
+        Box::pin(
+            self.write(move |connection| {
+                transact(connection, |transaction| slices::set_aside(transaction, held, &why))
+            }),
+        )
+    }
+
+    fn set_aside(&self) -> Later<'_, u64> {
+        Box::pin(self.read(|connection| {
+            let sql = "SELECT count(*) FROM slices INDEXED BY slices_open WHERE open = 1 AND broken IS NOT NULL";
+            count(connection, sql, [])
+        }))
+    }
+
+    fn telling(&self, held: Held, lead: LeadNo) -> Later<'_, Option<LeadResult>> {
+        Box::pin(self.read(move |connection| job_rows::telling(connection, held, lead)))
+    }
+
     fn resume_job(&self, job: JobKey) -> Later<'_, u64> {
         Box::pin(
             self.write(move |connection| transact(connection, |transaction| Ok(runs::resume(transaction, job)?.leads))),
         )
     }
 
-    fn auto_resume(&self) -> Later<'_, Vec<JobKey>> {
-        Box::pin(self.write(|connection| transact(connection, |transaction| runs::auto_resume(transaction))))
+    fn auto_resume(&self) -> Later<'_, Option<JobKey>> {
+        Box::pin(async move {
+            // One job a transaction: a long list is long at work.
+            while let Some((job, opened)) =
+                self.write(|connection| transact(connection, |transaction| runs::resume_one(transaction))).await?
+            {
+                if opened {
+                    return Ok(Some(job));
+                }
+            }
+            Ok(None)
+        })
     }
 
     fn cancel_job(&self, job: JobKey) -> Later<'_, bool> {

@@ -149,7 +149,8 @@ fn note_top_up(connection: &Connection, account: AccountId) -> Result<(), Ledger
 }
 
 /// Gives back holds that nobody works on any more. Their attempts end as `unavailable`
-/// (`hold_expired`), so that the step is tried again under a new hold.
+/// (`hold_expired`), so that the step is tried again under a new hold. What an overtaken owner has learned
+/// of one was paid for, and nobody takes it any more: the house's loss.
 fn expire(connection: &Connection, owned: &[JobKey]) -> Result<u64, LedgerError> {
     let sql = "SELECT t.id, t.job, t.account, t.amount FROM jobs j \
                CROSS JOIN attempts t ON t.id BETWEEN j.id << 44 AND ((j.id + 1) << 44) - 1 \
@@ -166,7 +167,8 @@ fn expire(connection: &Connection, owned: &[JobKey]) -> Result<u64, LedgerError>
         execute(
             connection,
             "UPDATE attempts SET hold = 'expired', outcome = 'unavailable', detail = 'hold_expired', \
-             source = 'not_asked', ended_at = ?2 WHERE id = ?1",
+             source = 'not_asked', ended_at = ?2, learned = NULL, \
+             lost = lost + coalesce(json_extract(learned, '$.owed'), 0) WHERE id = ?1",
             (id, now_ms),
         )?;
         execute(connection, "UPDATE accounts SET held = held - ?2 WHERE id = ?1", (account.0, amount.nanos()))?;

@@ -12,6 +12,7 @@ use crate::jobs::LoadError;
 use crate::jobs::NewLead;
 use crate::ledger::JobKey;
 use crate::ledger::LedgerError;
+use crate::store::rows::IdForm;
 use crate::store::sqlite::job_rows::read_stored;
 use crate::store::sqlite::job_rows::tell_completed;
 use crate::store::sqlite::statements::execute;
@@ -36,10 +37,14 @@ fn require_current(connection: &Connection, load: Load) -> Result<(), LoadError>
 /// Stores leads. One like an earlier one becomes its copy; one that cannot be used has ended before it
 /// began.
 pub(super) fn insert_leads(connection: &Connection, load: Load, leads: &[NewLead]) -> Result<(), LoadError> {
-    let insert = "INSERT INTO leads (job, n, lead_id, fields, fingerprint, copy_of, ended, status, reason) \
-                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (job, lead_id) DO NOTHING";
+    let insert = "INSERT INTO leads (job, n, lead_id, fields, fingerprint, copy_of, ended, status, reason, ended_at) \
+                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (job, lead_id) DO NOTHING";
     require_current(connection, load)?;
-    let job = load.job;
+    let most = IdForm::EMBEDDED.most_leads();
+    if leads.iter().any(|new| new.n.0 > most) {
+        return Err(LoadError::TooMany { most });
+    }
+    let (job, now_ms) = (load.job, clock::wall_ms());
     for new in leads {
         let unusable = new.lead.is_none();
         let lead = new.lead.clone().unwrap_or_default();
@@ -48,8 +53,9 @@ pub(super) fn insert_leads(connection: &Connection, load: Load, leads: &[NewLead
         let status = unusable.then_some(Status::Skipped.as_str());
         let reason = unusable.then_some(Reason::InvalidInput.as_str());
         let ended = unusable || original.is_some();
-        let values =
-            (job.0, new.n.0, new.id.as_str(), fields_of(&lead), alike.as_bytes(), original, ended, status, reason);
+        let ended_at = unusable.then_some(now_ms);
+        let (id, fields, alike) = (new.id.as_str(), fields_of(&lead), alike.as_bytes());
+        let values = (job.0, new.n.0, id, fields, alike, original, ended, status, reason, ended_at);
         if execute(connection, insert, values)? == 0 {
             return Err(LoadError::RepeatedId(new.id.clone()));
         }
@@ -91,7 +97,7 @@ pub(super) fn lead_of(fields: &str) -> Option<Lead> {
 }
 
 /// Cuts a loaded job into slices of its `slice_size`, each counting the leads it has to decide. A job
-/// without leads has come to its end.
+/// without leads has come to its end; one that was cancelled meanwhile is from now on.
 pub(super) fn seal(connection: &Connection, load: Load) -> Result<(), LoadError> {
     require_current(connection, load)?;
     let job = load.job.0;
@@ -99,7 +105,8 @@ pub(super) fn seal(connection: &Connection, load: Load) -> Result<(), LoadError>
                SELECT l.job, (l.n - 1) / j.slice_size, sum(l.ended = 0) FROM leads l JOIN jobs j ON j.id = l.job \
                WHERE l.job = ?1 GROUP BY 2";
     let state = if execute(connection, cut, [job])? > 0 { JobState::Queued } else { JobState::Completed };
-    let sql = "UPDATE jobs SET state = ?2, updated_at = ?3, \
+    let sql = "UPDATE jobs SET state = CASE WHEN cancel_asked THEN 'cancelled' ELSE ?2 END, cancel_asked = 0, \
+                 updated_at = ?3, \
                  leads = (SELECT count(*) FROM leads l WHERE l.job = ?1), \
                  done = (SELECT count(*) FROM leads l WHERE l.job = ?1 AND l.status IS NOT NULL) \
                WHERE id = ?1";

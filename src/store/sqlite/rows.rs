@@ -28,6 +28,7 @@ use crate::store::rows::JobRow;
 use crate::store::rows::Known;
 use crate::store::rows::Rows;
 use crate::store::rows::SliceRow;
+use crate::store::rows::heard_bit;
 use crate::store::rows::id_of;
 use crate::store::rows::ids_of_lead;
 use crate::store::rows::is_reusable;
@@ -208,13 +209,16 @@ impl Rows for SqliteRows<'_> {
         Ok(execute(&self.transaction, sql, values)? > 0)
     }
 
-    fn keep_learned(&mut self, id: i64, end: &AttemptEnd, owed: Usd) -> Result<(), LedgerError> {
-        let sql = "UPDATE attempts SET learned = ?2 WHERE id = ?1 AND outcome IS NULL AND learned IS NULL";
-        execute(&self.transaction, sql, (id, attempts::write_learned(end, owed)?)).map(drop)
+    fn keep_learned(&mut self, id: i64, end: &AttemptEnd, owed: Usd, epoch: Epoch) -> Result<(), LedgerError> {
+        let sql = "UPDATE attempts SET learned = ?2, heard = heard | ?3 \
+                   WHERE id = ?1 AND outcome IS NULL AND learned IS NULL";
+        let learned = attempts::write_learned(end, owed)?;
+        execute(&self.transaction, sql, (id, learned, heard_bit(epoch))).map(drop)
     }
 
-    fn add_lost(&mut self, id: i64, lost: Usd) -> Result<(), LedgerError> {
-        execute(&self.transaction, "UPDATE attempts SET lost = lost + ?2 WHERE id = ?1", (id, lost.nanos())).map(drop)
+    fn add_lost(&mut self, id: i64, lost: Usd, epoch: Epoch) -> Result<(), LedgerError> {
+        let sql = "UPDATE attempts SET lost = lost + ?2, heard = heard | ?3 WHERE id = ?1";
+        execute(&self.transaction, sql, (id, lost.nanos(), heard_bit(epoch))).map(drop)
     }
 
     fn set_handle(&mut self, lead: LeadKey, n: AttemptNo, handle: &str) -> Result<(), LedgerError> {
@@ -237,7 +241,7 @@ impl Rows for SqliteRows<'_> {
 
     fn finish_lead(&mut self, lead: LeadKey, ending: &Ending) -> Result<Option<u64>, LedgerError> {
         let sql = "UPDATE leads SET ended = 1, status = ?3, reason = ?4, address = ?5, verdict = ?6, found_by = ?7, \
-                   verified_by = ?8 WHERE job = ?1 AND n = ?2 AND ended = 0 RETURNING copies";
+                   verified_by = ?8, ended_at = ?9 WHERE job = ?1 AND n = ?2 AND ended = 0 RETURNING copies";
         let values = (
             lead.job.0,
             lead.lead.0,
@@ -247,6 +251,7 @@ impl Rows for SqliteRows<'_> {
             ending.verdict.map(Verdict::as_str),
             ending.found_by.as_ref().map(ProviderName::as_str),
             ending.verified_by.as_ref().map(ProviderName::as_str),
+            self.now_ms,
         );
         find(&self.transaction, sql, values, |row| row.get(0))
     }

@@ -9,8 +9,6 @@ use crate::ledger::JobKey;
 use crate::ledger::LedgerError;
 use crate::store::sqlite::job_rows::find_stored;
 use crate::store::sqlite::job_rows::read_stored;
-use crate::store::sqlite::job_rows::tell_completed;
-use crate::store::sqlite::statements::all;
 use crate::store::sqlite::statements::execute;
 use crate::store::sqlite::statements::find;
 use rusqlite::Connection;
@@ -23,16 +21,23 @@ pub(super) struct Resumed {
     pub(super) opened: bool,
 }
 
+/// An open slice, `s`, in which leads may have been refused that have not ended yet.
+const AT_WORK: &str = "s.open = 1 AND s.pending > 0 AND s.epoch > 0 AND s.broken IS NULL";
+
 /// Begins the next run of every lead whose reason can have changed. What had not ended when the job was
-/// cancelled is opened again with it, in the same run.
+/// cancelled, or is set aside, is opened again with it, in the same run.
 pub(super) fn resume(connection: &Connection, key: JobKey) -> Result<Resumed, LedgerError> {
     let job = read_stored(connection, key)?;
     if job.state == JobState::Loading {
+        // It is loaded to its end all the same; then it is not cancelled.
+        execute(connection, "UPDATE jobs SET cancel_asked = 0 WHERE id = ?1", [key.0])?;
         return Ok(Resumed { leads: 0, opened: false });
     }
+    let at_work = is_at_work(connection, key)?;
     let next = job.run.next();
     let leads = begin_run(connection, key, next)?;
-    let opened = leads > 0 || (job.state == JobState::Cancelled && has_open_slice(connection, key)?);
+    let was_stopped = job.state == JobState::Cancelled && has_open_slice(connection, key)?;
+    let opened = leads > 0 || was_stopped || has_broken_slice(connection, key)?;
     if opened {
         open_slices(connection, &job, next)?;
         let run = if leads > 0 { next } else { job.run };
@@ -42,7 +47,8 @@ pub(super) fn resume(connection: &Connection, key: JobKey) -> Result<Resumed, Le
                    WHERE id = ?1";
         execute(connection, sql, (key.0, run.get(), clock::wall_ms()))?;
     }
-    execute(connection, "UPDATE jobs SET resume_asked = 0 WHERE id = ?1", [key.0])?;
+    let sql = "UPDATE jobs SET resume_again = (resume_asked OR resume_again) AND ?2, resume_asked = 0 WHERE id = ?1";
+    execute(connection, sql, (key.0, at_work))?;
     activate_campaign(connection, &job)?;
     Ok(Resumed { leads, opened })
 }
@@ -64,9 +70,32 @@ pub(super) fn has_open_slice(connection: &Connection, job: JobKey) -> Result<boo
     Ok(find(connection, sql, [job.0], |_| Ok(()))?.is_some())
 }
 
+/// Are leads at work, or left by somebody in the middle? What they were refused before a top-up, they may
+/// still end for.
+fn is_at_work(connection: &Connection, job: JobKey) -> Result<bool, LedgerError> {
+    let sql = format!("SELECT 1 FROM slices s INDEXED BY slices_open WHERE s.job = ?1 AND {AT_WORK} LIMIT 1");
+    Ok(find(connection, &sql, [job.0], |_| Ok(()))?.is_some())
+}
+
+fn has_broken_slice(connection: &Connection, job: JobKey) -> Result<bool, LedgerError> {
+    let sql = "SELECT 1 FROM slices INDEXED BY slices_open WHERE job = ?1 AND open = 1 AND broken IS NOT NULL LIMIT 1";
+    Ok(find(connection, sql, [job.0], |_| Ok(()))?.is_some())
+}
+
+/// What was set aside may be claimed again.
+fn mend_slices(connection: &Connection, job: JobKey) -> Result<(), LedgerError> {
+    let sql = "UPDATE slices SET broken = NULL, queued_at = NULL WHERE job = ?1 AND open = 1 AND broken IS NOT NULL";
+    execute(connection, sql, [job.0]).map(drop)
+}
+
 /// Counts anew what each slice has to decide, opens those that were closed, and has all that nobody
-/// leases announced.
+/// leases announced. Those of a cancelled job are nobody's any more: whoever ends its leads is refused.
 fn open_slices(connection: &Connection, job: &StoredJob, run: Run) -> Result<(), LedgerError> {
+    mend_slices(connection, job.key)?;
+    if job.state == JobState::Cancelled {
+        let fence = "UPDATE slices SET epoch = epoch + 1, lease_until = 0, worker = NULL WHERE job = ?1 AND open = 1";
+        execute(connection, fence, [job.key.0])?;
+    }
     let count = "UPDATE slices SET pending = (SELECT count(*) FROM leads l WHERE l.job = ?1 AND l.ended = 0 \
                    AND l.n BETWEEN slices.n * ?2 + 1 AND (slices.n + 1) * ?2) \
                  WHERE job = ?1";
@@ -84,31 +113,45 @@ fn activate_campaign(connection: &Connection, job: &StoredJob) -> Result<(), Led
     execute(connection, sql, (job.workspace.as_str(), campaign.as_str(), job.account.0)).map(drop)
 }
 
-/// Resumes the jobs that asked for it; names those in which there is something to do.
-pub(super) fn auto_resume(connection: &Connection) -> Result<Vec<JobKey>, LedgerError> {
-    let sql = "SELECT id FROM jobs WHERE resume_asked = 1 AND state <> 'loading' ORDER BY id";
-    let mut opened = Vec::new();
-    for job in all(connection, sql, [], |row| Ok(JobKey(row.get(0)?)))? {
-        if resume(connection, job)?.opened {
-            opened.push(job);
+/// Resumes one job that asks for it, and says whether there is something to do in it; `None`: none asks. One
+/// that had leads at work asks again when those have ended, if any of its leads still lacks money.
+pub(super) fn resume_one(connection: &Connection) -> Result<Option<(JobKey, bool)>, LedgerError> {
+    let sql = format!(
+        "SELECT id, resume_asked = 1 OR EXISTS (SELECT 1 FROM leads l WHERE l.job = j.id AND l.ended = 1 \
+                                                AND l.copy_of IS NULL AND l.reason = ?1) \
+         FROM jobs j WHERE state <> 'loading' AND (resume_asked = 1 OR (resume_again = 1 \
+           AND NOT EXISTS (SELECT 1 FROM slices s INDEXED BY slices_open WHERE s.job = j.id AND {AT_WORK}))) \
+         ORDER BY id LIMIT 1"
+    );
+    let asks = find(connection, &sql, [Reason::WalletEmpty.as_str()], |row| {
+        Ok((JobKey(row.get(0)?), row.get::<_, bool>(1)?))
+    })?;
+    match asks {
+        None => Ok(None),
+        Some((job, true)) => Ok(Some((job, resume(connection, job)?.opened))),
+        Some((job, false)) => {
+            execute(connection, "UPDATE jobs SET resume_again = 0 WHERE id = ?1", [job.0])?;
+            Ok(Some((job, false)))
         }
     }
-    Ok(opened)
 }
 
-/// Stops a job that has not come to its end. One that was still loading ends here: it has no slice that
-/// could end it.
+/// Stops a job that has not come to its end. One that is still loading is cancelled when it is sealed: then
+/// it has slices that can end it.
 pub(super) fn cancel(connection: &Connection, key: JobKey) -> Result<bool, LedgerError> {
     let Some(job) = find_stored(connection, key)? else { return Ok(false) };
     match job.state {
         JobState::Completed => return Ok(false),
         JobState::Cancelled => return Ok(true),
-        JobState::Loading | JobState::Queued | JobState::Running => {}
+        JobState::Loading => {
+            execute(connection, "UPDATE jobs SET cancel_asked = 1 WHERE id = ?1", [key.0])?;
+            return Ok(true);
+        }
+        JobState::Queued | JobState::Running => {}
     }
-    let sql = "UPDATE jobs SET state = 'cancelled', resume_asked = 0, updated_at = ?2 WHERE id = ?1";
+    let sql = "UPDATE jobs SET state = 'cancelled', resume_asked = 0, resume_again = 0, updated_at = ?2 WHERE id = ?1";
     execute(connection, sql, (key.0, clock::wall_ms()))?;
-    if job.state == JobState::Loading {
-        tell_completed(connection, &job)?;
-    }
+    // To end a lead calls nothing: nobody need keep off it.
+    mend_slices(connection, key)?;
     Ok(true)
 }

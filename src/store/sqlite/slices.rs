@@ -36,7 +36,8 @@ use std::time::Duration;
 pub(super) fn announce(connection: &Connection, job: JobKey, at_most: u32) -> Result<Vec<SliceNo>, LedgerError> {
     // Without the words the planner walks the closed slices too.
     let sql = "UPDATE slices SET queued_at = ?3 WHERE job = ?1 AND n IN \
-                 (SELECT n FROM slices INDEXED BY slices_open WHERE job = ?1 AND open = 1 AND queued_at IS NULL ORDER BY n LIMIT ?2) \
+                 (SELECT n FROM slices INDEXED BY slices_open WHERE job = ?1 AND open = 1 AND queued_at IS NULL \
+                    AND broken IS NULL ORDER BY n LIMIT ?2) \
                RETURNING n";
     let mut slices = all(connection, sql, (job.0, at_most, clock::wall_ms()), |row| Ok(SliceNo(row.get(0)?)))?;
     slices.sort_unstable();
@@ -54,7 +55,8 @@ pub(super) fn find_stranded(
                  SELECT s.job, s.n, s.queued_at, s.lease_until, j.updated_at, \
                    sum(s.queued_at IS NOT NULL OR s.lease_until >= ?1) OVER (PARTITION BY s.job) AS in_hand \
                  FROM slices s JOIN jobs j ON j.id = s.job \
-                 WHERE s.open = 1 AND (j.state = 'queued' OR j.state = 'running' OR j.state = 'cancelled')), \
+                 WHERE s.open = 1 AND s.broken IS NULL \
+                   AND (j.state = 'queued' OR j.state = 'running' OR j.state = 'cancelled')), \
                idle AS ( \
                  SELECT job, n, row_number() OVER (PARTITION BY job ORDER BY n) AS place FROM open \
                  WHERE (queued_at IS NOT NULL AND lease_until < ?1 AND max(queued_at, lease_until) < ?2) \
@@ -71,7 +73,7 @@ pub(super) fn find_stranded(
     Ok(stranded)
 }
 
-/// An open slice of a job that is loaded.
+/// An open slice of a job that is loaded, not set aside.
 struct OpenSlice {
     run: Run,
     state: JobState,
@@ -106,6 +108,10 @@ pub(super) fn claim(
     }
     let first = slice.0.saturating_mul(open.slice_size).saturating_add(1);
     let last = first.saturating_add(open.slice_size.saturating_sub(1));
+    // What is told of them later is told of this run.
+    let sql = "UPDATE leads SET run = ?4 WHERE job = ?1 AND n BETWEEN ?2 AND ?3 AND ended = 0 AND copy_of IS NULL \
+               AND run <> ?4";
+    execute(connection, sql, (job.0, first, last, open.run.get()))?;
     let leads = read_work(connection, job, first, last)?;
     let sql = "SELECT n FROM leads WHERE job = ?1 AND n BETWEEN ?2 AND ?3 AND ended = 1 AND copy_of IS NULL \
                AND run >= ?4 ORDER BY n";
@@ -116,7 +122,7 @@ pub(super) fn claim(
 fn find_open(connection: &Connection, job: JobKey, slice: SliceNo) -> Result<Option<OpenSlice>, LedgerError> {
     let sql = "SELECT j.run, j.state, j.slice_size, s.lease_until, s.since_run \
                FROM slices s JOIN jobs j ON j.id = s.job \
-               WHERE s.job = ?1 AND s.n = ?2 AND s.open = 1 AND j.state <> 'loading'";
+               WHERE s.job = ?1 AND s.n = ?2 AND s.open = 1 AND s.broken IS NULL AND j.state <> 'loading'";
     find(connection, sql, (job.0, slice.0), |row| {
         Ok(OpenSlice {
             run: Run::new(row.get(0)?),
@@ -168,6 +174,13 @@ pub(super) fn release(connection: &Connection, held: Held) -> Result<(), LedgerE
     execute(connection, sql, (held.job.0, held.slice.0, held.epoch.0, clock::wall_ms())).map(drop)
 }
 
+/// Sets a slice aside, if it is still the caller's: it is neither claimed nor announced any more.
+pub(super) fn set_aside(connection: &Connection, held: Held, why: &str) -> Result<(), LedgerError> {
+    let sql = "UPDATE slices SET broken = ?4, lease_until = 0, worker = NULL, queued_at = NULL \
+               WHERE job = ?1 AND n = ?2 AND epoch = ?3 AND open = 1";
+    execute(connection, sql, (held.job.0, held.slice.0, held.epoch.0, why)).map(drop)
+}
+
 /// Closes a slice; the last one completes its job. Closing again changes nothing.
 pub(super) fn close(connection: &Connection, held: Held) -> Result<Closing, LedgerError> {
     let sql = "SELECT pending, open FROM slices WHERE job = ?1 AND n = ?2 AND epoch = ?3";
@@ -183,7 +196,7 @@ pub(super) fn close(connection: &Connection, held: Held) -> Result<Closing, Ledg
             return Ok(Closing::Reopened);
         }
     }
-    let sql = "UPDATE slices SET open = 0, lease_until = 0, worker = NULL WHERE job = ?1 AND n = ?2";
+    let sql = "UPDATE slices SET open = 0, lease_until = 0, worker = NULL, broken = NULL WHERE job = ?1 AND n = ?2";
     execute(connection, sql, (held.job.0, held.slice.0))?;
     if !has_open_slice(connection, held.job)? {
         let sql = "UPDATE jobs SET state = 'completed', updated_at = ?2 WHERE id = ?1 AND state <> 'cancelled'";

@@ -104,7 +104,7 @@ async fn beat(engine: &Engine) {
         // The store without commits does not fail in this world.
         hear(engine).await.unwrap();
         if beats.is_multiple_of(BEATS_A_RENEWAL) {
-            engine.store.renew_slices(engine.held(), LEASE).await.unwrap();
+            engine.renew().await.unwrap();
         }
     }
 }
@@ -115,9 +115,7 @@ async fn hear(engine: &Engine) -> Result<(), LedgerError> {
     for workspace in works.keyring().advance(version) {
         works.keyring().of(&**store, &workspace).await?;
     }
-    let mut at_work = works.at_work();
-    at_work.sort_unstable();
-    for key in at_work {
+    for key in engine.jobs_at_work() {
         if store.read_job(key).await?.is_some_and(|job| job.state == JobState::Cancelled) {
             works.cancel(key);
         }

@@ -218,7 +218,7 @@ impl World {
             self.broker.publish(SliceMessage { job, slice });
         }
         self.store.expire(Vec::new()).await.unwrap();
-        for job in self.store.auto_resume().await.unwrap() {
+        while let Some(job) = self.store.auto_resume().await.unwrap() {
             self.announce(job).await;
         }
     }

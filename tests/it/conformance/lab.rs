@@ -56,6 +56,8 @@ pub(crate) struct Call {
     pub(crate) key_source: KeySource,
     pub(crate) cached_since_ms: i64,
     pub(crate) expires_in: Duration,
+    /// How long it takes, in milliseconds: calls that differ in nothing else are two.
+    pub(crate) takes_ms: u64,
 }
 
 /// A lead's attempt `n`: at LeadMagic, by the house key, for 3 USD. It takes nothing from the cache, and its hold
@@ -69,6 +71,7 @@ pub(crate) const fn call(lead: u32, n: u32) -> Call {
         key_source: KeySource::House,
         cached_since_ms: i64::MAX,
         expires_in: HOUR,
+        takes_ms: 0,
     }
 }
 
@@ -139,7 +142,7 @@ impl Lab {
     pub(crate) async fn sealed(&self, new: NewJob, leads: Vec<NewLead>) -> Job {
         let stored = self.store.create_job(new).await.unwrap();
         self.load(stored.key, leads).await;
-        Job { stored, lead_cap: None, low_balance: Usd::ZERO, slice: SliceNo(0), epoch: Epoch(0), run: Run::FIRST }
+        Job::of(stored)
     }
 
     pub(crate) async fn load(&self, job: JobKey, leads: Vec<NewLead>) -> Load {
@@ -257,6 +260,12 @@ impl Lab {
 }
 
 impl Job {
+    /// Nobody has claimed its first slice.
+    pub(crate) fn of(stored: StoredJob) -> Self {
+        let (slice, epoch, run) = (SliceNo(0), Epoch(0), Run::FIRST);
+        Self { stored, lead_cap: None, low_balance: Usd::ZERO, slice, epoch, run }
+    }
+
     /// The same job, with another of its slices in view.
     pub(crate) fn at(&self, slice: u32) -> Self {
         Self { slice: SliceNo(slice), ..self.clone() }
@@ -329,7 +338,7 @@ impl Job {
             step: call.step(),
             about: None,
             key_source: call.key_source,
-            state: AttemptState::Ended(end_of(outcome)),
+            state: AttemptState::Ended(AttemptEnd { duration_ms: call.takes_ms, ..end_of(outcome) }),
         };
         let fingerprint = self.fingerprint(call);
         // Whoever took the attempt over does not know its price: both must settle alike.

@@ -120,3 +120,15 @@ pub(super) async fn a_page_of_results_begins_after_its_lead(lab: Lab) {
     let page = lab.store.results(job.stored.key, LeadNo(2), 2).await.unwrap();
     assert_eq!(page.iter().map(|result| result.n).collect::<Vec<_>>(), [LeadNo(3), LeadNo(4)]);
 }
+
+/// A copy with its original, an unusable row when it was stored.
+pub(super) async fn results_say_when_a_lead_has_ended(lab: Lab) {
+    let unusable = NewLead { lead: None, ..new_lead(3) };
+    let copy = NewLead { lead: new_lead(2).lead, ..new_lead(4) };
+    let job = lab.job_of(acme(), "list", vec![new_lead(1), new_lead(2), unusable, copy]).await;
+    assert_eq!(lab.tell(job.finish(2, Status::NotFound, Reason::None)).await, "done");
+    let results = lab.store.results(job.stored.key, LeadNo(0), 10).await.unwrap();
+    let ended: Vec<Option<i64>> = results.iter().map(|result| result.ended_ms).collect();
+    assert_eq!(ended.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true, true, true]);
+    assert_eq!(ended[1], ended[3]);
+}

@@ -1,16 +1,21 @@
 //! Loads: one at a time, whole or begun anew, and sealed once.
 
 use crate::conformance::Lab;
+use crate::conformance::lab::Job;
 use crate::conformance::lab::LEASE;
 use crate::conformance::lab::acme;
 use crate::conformance::lab::new_job;
 use crate::conformance::lab::new_lead;
 use weir::domain::LeadId;
+use weir::domain::Reason;
+use weir::domain::Status;
+use weir::jobs::Closing;
 use weir::jobs::JobState;
 use weir::jobs::LoadError;
 use weir::jobs::NewLead;
 use weir::ledger::JobKey;
 use weir::ledger::LeadNo;
+use weir::ledger::SliceNo;
 
 /// A job that is still loading.
 async fn loading(lab: &Lab) -> JobKey {
@@ -90,20 +95,59 @@ pub(super) async fn a_job_without_leads_is_complete_at_once(lab: Lab) {
     assert_eq!(lab.tell_claim(&job, LEASE).await, "closed");
 }
 
-pub(super) async fn a_job_that_is_cancelled_while_it_loads_has_ended(lab: Lab) {
+/// Every lead needs its ending, the cancelled ones too.
+pub(super) async fn a_job_that_is_cancelled_while_it_loads_is_loaded_to_its_end(lab: Lab) {
+    let job = lab.store.create_job(new_job(acme(), "list")).await.unwrap();
+    let given_up = lab.store.begin_load(job.key).await.unwrap().unwrap();
+    lab.store.load_leads(given_up, vec![new_lead(1)]).await.unwrap();
+    assert!(lab.store.cancel_job(job.key).await.unwrap());
+    assert!(lab.store.cancel_job(job.key).await.unwrap());
+
+    // Whoever loads it next does not hear of it either.
+    let load = lab.store.begin_load(job.key).await.unwrap().unwrap();
+    assert!(is_superseded(&lab.store.seal_job(given_up).await));
+    lab.store.load_leads(load, vec![new_lead(1), new_lead(2)]).await.unwrap();
+    assert!(lab.happenings().await.is_empty());
+    lab.store.seal_job(load).await.unwrap();
+    assert_eq!(lab.store.read_job(job.key).await.unwrap().unwrap().state, JobState::Cancelled);
+    assert!(lab.happenings().await.is_empty());
+
+    assert_eq!(lab.store.announce_slices(job.key, 10).await.unwrap(), [SliceNo(0)]);
+    let (job, claim) = lab.own(&Job::of(job), LEASE).await;
+    assert_eq!((claim.state, claim.leads.len()), (JobState::Cancelled, 2));
+    for lead in [1, 2] {
+        assert_eq!(lab.tell(job.finish(lead, Status::Skipped, Reason::Cancelled)).await, "done");
+    }
+    assert_eq!(lab.store.close_slice(job.held()).await.unwrap(), Closing::Closed);
+    assert_eq!(lab.state(&job).await, JobState::Cancelled);
+    assert_eq!(lab.happenings().await, ["job_completed acme: list/1"]);
+}
+
+pub(super) async fn a_cancellation_is_lifted_by_resume_before_the_job_is_loaded(lab: Lab) {
+    let job = loading(&lab).await;
+    assert!(lab.store.cancel_job(job).await.unwrap());
+    assert_eq!(lab.store.resume_job(job).await.unwrap(), 0);
+    lab.load(job, vec![new_lead(1)]).await;
+    assert_eq!(lab.store.read_job(job).await.unwrap().unwrap().state, JobState::Queued);
+    assert_eq!(lab.store.open_slices(job).await.unwrap(), [SliceNo(0)]);
+}
+
+pub(super) async fn an_empty_job_that_was_cancelled_while_it_loaded_has_ended(lab: Lab) {
+    let job = loading(&lab).await;
+    assert!(lab.store.cancel_job(job).await.unwrap());
+    lab.load(job, Vec::new()).await;
+    assert_eq!(lab.store.read_job(job).await.unwrap().unwrap().state, JobState::Cancelled);
+    assert_eq!(lab.happenings().await, ["job_completed acme: list/1"]);
+}
+
+pub(super) async fn more_leads_than_can_be_numbered_are_refused(lab: Lab) {
     let job = loading(&lab).await;
     let load = lab.store.begin_load(job).await.unwrap().unwrap();
-    lab.store.load_leads(load, vec![new_lead(1)]).await.unwrap();
-    assert_eq!(lab.store.resume_job(job).await.unwrap(), 0);
-
-    assert!(lab.store.cancel_job(job).await.unwrap());
-    assert!(lab.store.cancel_job(job).await.unwrap());
-    assert!(is_superseded(&lab.store.load_leads(load, vec![new_lead(2)]).await));
-    assert!(is_superseded(&lab.store.seal_job(load).await));
-    assert_eq!(lab.store.begin_load(job).await.unwrap(), None);
-    assert_eq!(lab.store.read_job(job).await.unwrap().unwrap().state, JobState::Cancelled);
-    assert!(lab.store.open_slices(job).await.unwrap().is_empty());
-    assert_eq!(lab.happenings().await, ["job_completed acme: list/1"]);
-    assert_eq!(lab.store.resume_job(job).await.unwrap(), 0);
-    assert_eq!(lab.store.read_job(job).await.unwrap().unwrap().state, JobState::Cancelled);
+    let refused = lab.store.load_leads(load, vec![new_lead(1), new_lead(u32::MAX)]).await;
+    let Err(LoadError::TooMany { most }) = refused else { panic!("{refused:?}") };
+    assert!(most > 10_000_000);
+    assert_eq!(lab.store.find_lead(job, &LeadId::new("lead-1")).await.unwrap(), None);
+    let refused = lab.store.load_leads(load, vec![new_lead(most + 1)]).await;
+    assert!(matches!(refused, Err(LoadError::TooMany { .. })));
+    lab.store.load_leads(load, vec![new_lead(most)]).await.unwrap();
 }

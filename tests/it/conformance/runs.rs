@@ -16,6 +16,7 @@ use weir::domain::Status;
 use weir::jobs::Closing;
 use weir::jobs::JobState;
 use weir::jobs::NewJob;
+use weir::ledger::LeadNo;
 use weir::ledger::SliceNo;
 
 pub(super) async fn a_lead_ends_once_a_run(lab: Lab) {
@@ -140,16 +141,16 @@ pub(super) async fn a_job_resumes_by_itself_after_a_top_up_alone(lab: Lab) {
     let other = lab.sealed(new_job(acme(), "other"), vec![new_lead(1)]).await;
     end(&lab, &by_itself, 0, Reason::WalletEmpty).await;
     end(&lab, &other, 0, Reason::WalletEmpty).await;
-    assert!(lab.store.auto_resume().await.unwrap().is_empty());
+    assert_eq!(lab.store.auto_resume().await.unwrap(), None);
     assert!(lab.store.adjust(booking("1", "courtesy")).await.unwrap());
-    assert!(lab.store.auto_resume().await.unwrap().is_empty());
+    assert_eq!(lab.store.auto_resume().await.unwrap(), None);
 
     lab.top_up("10").await;
-    assert_eq!(lab.store.auto_resume().await.unwrap(), [by_itself.stored.key]);
+    assert_eq!(lab.store.auto_resume().await.unwrap(), Some(by_itself.stored.key));
     assert_eq!(lab.state(&by_itself).await, JobState::Queued);
     assert_eq!(lab.state(&other).await, JobState::Completed);
     assert!(!lab.store.top_up(booking("10", "10")).await.unwrap());
-    assert!(lab.store.auto_resume().await.unwrap().is_empty());
+    assert_eq!(lab.store.auto_resume().await.unwrap(), None);
 }
 
 /// Nor one that has nothing to resume.
@@ -159,8 +160,88 @@ pub(super) async fn a_cancelled_job_does_not_resume_by_itself(lab: Lab) {
     lab.sealed(new("at-work"), vec![new_lead(1)]).await;
     lab.top_up("10").await;
     assert!(lab.store.cancel_job(cancelled.stored.key).await.unwrap());
-    assert!(lab.store.auto_resume().await.unwrap().is_empty());
+    assert_eq!(lab.store.auto_resume().await.unwrap(), None);
     lab.top_up("5").await;
-    assert!(lab.store.auto_resume().await.unwrap().is_empty());
+    assert_eq!(lab.store.auto_resume().await.unwrap(), None);
     assert_eq!(lab.state(&cancelled).await, JobState::Cancelled);
+}
+
+pub(super) async fn jobs_resume_by_themselves_one_at_a_time(lab: Lab) {
+    let mut keys = Vec::new();
+    for id in ["1st", "2nd"] {
+        let job = lab.sealed(NewJob { auto_resume: true, ..new_job(acme(), id) }, vec![new_lead(1)]).await;
+        end(&lab, &job, 0, Reason::WalletEmpty).await;
+        keys.push(job.stored.key);
+    }
+    lab.top_up("10").await;
+    for key in keys {
+        assert_eq!(lab.store.auto_resume().await.unwrap(), Some(key));
+    }
+    assert_eq!(lab.store.auto_resume().await.unwrap(), None);
+}
+
+async fn skip(lab: &Lab, job: &Job, lead: u32, reason: Reason) {
+    assert_eq!(lab.tell(job.finish(lead, Status::Skipped, reason)).await, "done");
+}
+
+pub(super) async fn what_was_refused_before_a_top_up_and_ends_after_it_is_resumed_once_more(lab: Lab) {
+    let new = NewJob { auto_resume: true, ..new_job(acme(), "list") };
+    let job = lab.sealed(new, vec![new_lead(1), new_lead(2)]).await;
+    let key = job.stored.key;
+    let (job, _) = lab.own(&job, LEASE).await;
+    skip(&lab, &job, 1, Reason::WalletEmpty).await;
+    assert_eq!(lab.tell(job.begin(call(2, 1))).await, "refused unaffordable");
+    lab.top_up("10").await;
+    assert_eq!(lab.store.auto_resume().await.unwrap(), Some(key));
+    assert_eq!(lab.store.auto_resume().await.unwrap(), None);
+
+    skip(&lab, &job, 2, Reason::WalletEmpty).await;
+    assert_eq!(lab.store.auto_resume().await.unwrap(), None);
+    assert_eq!(lab.store.close_slice(job.held()).await.unwrap(), Closing::Reopened);
+    let (job, claim) = lab.own(&job, LEASE).await;
+    assert_eq!(claim.leads.iter().map(|lead| lead.n.0).collect::<Vec<_>>(), [1]);
+    skip(&lab, &job, 1, Reason::InvalidInput).await;
+    assert_eq!(lab.store.close_slice(job.held()).await.unwrap(), Closing::Closed);
+
+    assert_eq!(lab.store.auto_resume().await.unwrap(), Some(key));
+    let (job, claim) = lab.own(&job, LEASE).await;
+    assert_eq!(claim.leads.iter().map(|lead| lead.n.0).collect::<Vec<_>>(), [2]);
+    skip(&lab, &job, 2, Reason::WalletEmpty).await;
+    assert_eq!(lab.store.close_slice(job.held()).await.unwrap(), Closing::Closed);
+    assert_eq!(lab.store.auto_resume().await.unwrap(), None);
+}
+
+pub(super) async fn a_job_that_lacks_no_money_has_no_second_turn(lab: Lab) {
+    let job = lab.sealed(NewJob { auto_resume: true, ..new_job(acme(), "list") }, vec![new_lead(1)]).await;
+    let (job, _) = lab.own(&job, LEASE).await;
+    lab.top_up("10").await;
+    assert_eq!(lab.store.auto_resume().await.unwrap(), None);
+    skip(&lab, &job, 1, Reason::KeyRejected).await;
+    assert_eq!(lab.store.close_slice(job.held()).await.unwrap(), Closing::Closed);
+    assert_eq!(lab.store.auto_resume().await.unwrap(), None);
+    assert_eq!(lab.state(&job).await, JobState::Completed);
+}
+
+pub(super) async fn whoever_ends_a_cancelled_job_is_refused_once_it_is_resumed(lab: Lab) {
+    let job = lab.sliced("list", 2).await;
+    let key = job.stored.key;
+    let (ender, _) = lab.own(&job, LEASE).await;
+    assert!(lab.store.cancel_job(key).await.unwrap());
+    assert_eq!(lab.store.resume_job(key).await.unwrap(), 0);
+    assert_eq!(lab.tell(ender.finish(1, Status::Skipped, Reason::Cancelled)).await, "fenced");
+    assert_eq!(lab.store.announce_slices(key, 10).await.unwrap(), [SliceNo(0), SliceNo(1)]);
+    let (_, claim) = lab.own(&job, LEASE).await;
+    assert_eq!((claim.state, claim.leads.len()), (JobState::Running, 1));
+}
+
+/// Also when it is other leads that began that run.
+pub(super) async fn a_lead_is_the_runs_that_works_on_it(lab: Lab) {
+    let job = lab.job("list", 2).await;
+    skip(&lab, &job, 1, Reason::WalletEmpty).await;
+    assert_eq!(lab.store.resume_job(job.stored.key).await.unwrap(), 1);
+    let (job, claim) = lab.own(&job, LEASE).await;
+    assert_eq!(claim.run, Run::new(2));
+    skip(&lab, &job, 2, Reason::WalletEmpty).await;
+    let results = lab.store.results(job.stored.key, LeadNo(0), 10).await.unwrap();
+    assert!(results.iter().all(|result| result.run == claim.run));
 }

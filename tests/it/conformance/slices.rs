@@ -1,13 +1,17 @@
 //! Slices: whose they are, how they are announced, and when they are done with.
 
+use crate::conformance::Call;
 use crate::conformance::Lab;
+use crate::conformance::call;
 use crate::conformance::lab::HOUR;
 use crate::conformance::lab::Job;
 use crate::conformance::lab::LAPSED;
 use crate::conformance::lab::LEASE;
 use crate::conformance::lab::acme;
 use crate::conformance::lab::new_lead;
+use std::time::Duration;
 use weir::domain::Reason;
+use weir::domain::Run;
 use weir::domain::Status;
 use weir::jobs::Closing;
 use weir::jobs::JobState;
@@ -173,4 +177,90 @@ pub(super) async fn an_ended_lead_is_handed_on_until_its_slice_is_closed(lab: La
     find_nothing(&lab, &job, 2).await;
     let (_, claim) = lab.own(&job, Tenure::Lock).await;
     assert_eq!((claim.leads.len(), claim.unannounced), (0, vec![LeadNo(2)]));
+}
+
+pub(super) async fn a_result_is_told_again_while_its_slice_is_held(lab: Lab) {
+    let older = lab.job("list", 2).await;
+    assert!(lab.store.telling(older.held(), LeadNo(1)).await.unwrap().is_none());
+    find_nothing(&lab, &older, 1).await;
+    let told = lab.store.telling(older.held(), LeadNo(1)).await.unwrap().unwrap();
+    assert_eq!(
+        (told.n, told.run, told.ending.map(|ending| ending.status)),
+        (LeadNo(1), Run::FIRST, Some(Status::NotFound))
+    );
+    assert!(told.ended_ms.is_some());
+
+    let (job, _) = lab.claim(&older).await;
+    assert!(lab.store.telling(older.held(), LeadNo(1)).await.unwrap().is_none());
+    let again = lab.store.telling(job.held(), LeadNo(1)).await.unwrap().unwrap();
+    assert_eq!((again.id, again.ended_ms), (told.id, told.ended_ms));
+
+    assert_eq!(lab.tell(job.finish(2, Status::Failed, Reason::Deadline)).await, "done");
+    assert!(lab.store.telling(job.held(), LeadNo(2)).await.unwrap().is_some());
+    assert_eq!(lab.store.resume_job(job.stored.key).await.unwrap(), 1);
+    assert!(lab.store.telling(job.held(), LeadNo(2)).await.unwrap().is_none());
+    assert!(lab.store.telling(job.held(), LeadNo(1)).await.unwrap().is_some());
+}
+
+pub(super) async fn a_slice_set_aside_is_nobodys_until_its_job_is_resumed(lab: Lab) {
+    let job = lab.sliced("list", 2).await;
+    let key = job.stored.key;
+    assert_eq!(announced(&lab, &job, 1).await, [0]);
+    let (broken, _) = lab.own(&job, LEASE).await;
+    lab.store.set_aside_slice(broken.held(), "it breaks").await.unwrap();
+    assert_eq!(lab.store.set_aside().await.unwrap(), 1);
+    assert_eq!(lab.tell_claim(&job, LEASE).await, "closed");
+    assert_eq!(lab.tell_claim(&job, Tenure::Lock).await, "closed");
+    assert_eq!(lab.stranded(10, 1).await, [1]);
+    assert!(announced(&lab, &job, 10).await.is_empty());
+
+    assert_eq!(lab.store.resume_job(key).await.unwrap(), 0);
+    assert_eq!(lab.store.set_aside().await.unwrap(), 0);
+    assert_eq!(lab.state(&job).await, JobState::Queued);
+    assert_eq!(announced(&lab, &job, 10).await, [0, 1]);
+    let (job, claim) = lab.own(&job, LEASE).await;
+    assert_eq!((claim.run, claim.leads.len()), (Run::FIRST, 1));
+    assert_eq!(lab.tell(broken.finish(1, Status::NotFound, Reason::None)).await, "fenced");
+    find_nothing(&lab, &job, 1).await;
+}
+
+/// Leads that were at work when it was set aside may still end.
+pub(super) async fn a_slice_set_aside_keeps_its_job_open_and_no_money(lab: Lab) {
+    lab.top_up("10").await;
+    let job = lab.sliced("list", 2).await;
+    let (broken, _) = lab.own(&job, LEASE).await;
+    let (other, _) = lab.own(&job.at(1), LEASE).await;
+    assert_eq!(lab.tell(broken.begin(Call { expires_in: Duration::ZERO, ..call(1, 1) })).await, "granted");
+    lab.store.set_aside_slice(broken.held(), "it breaks").await.unwrap();
+    assert_eq!(lab.store.open_holds().await.unwrap(), 1);
+    assert_eq!(lab.store.expire(Vec::new()).await.unwrap(), 1);
+    assert_eq!(lab.wallet().await, "10, 0 held");
+
+    find_nothing(&lab, &broken, 1).await;
+    find_nothing(&lab, &other, 2).await;
+    assert_eq!(lab.store.close_slice(other.held()).await.unwrap(), Closing::Closed);
+    assert_eq!(lab.state(&job).await, JobState::Running);
+    assert_eq!(lab.store.open_slices(job.stored.key).await.unwrap(), [SliceNo(0)]);
+    assert!(lab.happenings().await.is_empty());
+}
+
+/// To end its leads calls nothing.
+pub(super) async fn a_slice_set_aside_is_ended_when_its_job_is_cancelled(lab: Lab) {
+    let job = lab.sliced("list", 1).await;
+    let (broken, _) = lab.own(&job, LEASE).await;
+    lab.store.set_aside_slice(broken.held(), "it breaks").await.unwrap();
+    assert!(lab.store.cancel_job(job.stored.key).await.unwrap());
+    assert_eq!(lab.store.set_aside().await.unwrap(), 0);
+    assert_eq!(announced(&lab, &job, 10).await, [0]);
+    let (_, claim) = lab.own(&job, LEASE).await;
+    assert_eq!((claim.state, claim.leads.len()), (JobState::Cancelled, 1));
+}
+
+pub(super) async fn an_older_owner_sets_nothing_aside(lab: Lab) {
+    let older = lab.job("list", 1).await;
+    let (newer, _) = lab.claim(&older).await;
+    lab.store.set_aside_slice(older.held(), "it breaks").await.unwrap();
+    assert_eq!(lab.store.set_aside().await.unwrap(), 0);
+    find_nothing(&lab, &newer, 1).await;
+    assert_eq!(lab.store.close_slice(newer.held()).await.unwrap(), Closing::Closed);
 }

@@ -1,9 +1,11 @@
 //! Owners that were overtaken: what they learned is not lost, and the customer pays no call twice.
 
+use crate::conformance::Call;
 use crate::conformance::Lab;
 use crate::conformance::call;
 use crate::conformance::lab::end_of;
 use crate::conformance::lab::usd;
+use std::time::Duration;
 use weir::domain::AttemptNo;
 use weir::domain::Outcome;
 use weir::jobs::Learned;
@@ -72,4 +74,59 @@ pub(super) async fn an_overtaken_owner_records_no_attempt_of_its_own(lab: Lab) {
     lab.claim(&older).await;
     assert_eq!(lab.tell(older.end(call(1, 1), "0")).await, "fenced");
     assert!(lab.trail(&older, 1).await.is_empty());
+}
+
+/// Its successor asks itself; what the owner has spent is the house's loss, and nobody else's.
+pub(super) async fn that_an_overtaken_owner_gave_up_is_no_answer(lab: Lab) {
+    lab.top_up("10").await;
+    let older = lab.job("list", 2).await;
+    for lead in LEADS {
+        assert_eq!(lab.tell(older.begin(call(lead, 1))).await, "granted");
+    }
+    let (newer, _) = lab.claim(&older).await;
+    for lead in LEADS {
+        assert_eq!(lab.tell(older.end_as(call(lead, 1), Outcome::Timeout, "2")).await, "fenced");
+    }
+    let (newest, work) = lab.claim(&newer).await;
+    assert!(work.iter().all(|lead| lead.learned.is_empty()));
+    for lead in LEADS {
+        assert_eq!(lab.tell(newest.end(call(lead, 1), "3")).await, "charged 3; done");
+    }
+    assert_eq!(lab.wallet().await, "4, 0 held");
+}
+
+pub(super) async fn two_calls_cost_both_however_alike_their_answers(lab: Lab) {
+    lab.top_up("10").await;
+    let older = lab.job("list", 1).await;
+    assert_eq!(lab.tell(older.begin(call(1, 1))).await, "granted");
+    let (newer, _) = lab.claim(&older).await;
+    assert_eq!(lab.tell(older.end(call(1, 1), "3")).await, "fenced");
+    let second = Call { takes_ms: 20, ..call(1, 1) };
+    assert_eq!(lab.tell(newer.end(second, "3")).await, "charged 3, lost 3; done");
+    assert_eq!(lab.wallet().await, "7, 0 held");
+}
+
+pub(super) async fn an_answer_under_a_handle_is_one_whoever_reads_it(lab: Lab) {
+    lab.top_up("10").await;
+    let older = lab.job("list", 1).await;
+    assert_eq!(lab.tell(older.begin(call(1, 1))).await, "granted");
+    assert_eq!(lab.tell(older.submit(call(1, 1), "h-1")).await, "done");
+    let (newer, _) = lab.claim(&older).await;
+    assert_eq!(lab.tell(older.end(call(1, 1), "3")).await, "fenced");
+    let read_later = Call { takes_ms: 20, ..call(1, 1) };
+    assert_eq!(lab.tell(newer.end(read_later, "3")).await, "charged 3; done");
+    assert_eq!(lab.wallet().await, "7, 0 held");
+}
+
+/// As the house's loss, when the hold expires: whoever settles it later is not told of it again.
+pub(super) async fn what_was_learned_of_an_expired_hold_is_counted_once(lab: Lab) {
+    lab.top_up("10").await;
+    let older = lab.job("list", 1).await;
+    let short = Call { expires_in: Duration::ZERO, ..call(1, 1) };
+    assert_eq!(lab.tell(older.begin(short)).await, "granted");
+    let (newer, _) = lab.claim(&older).await;
+    assert_eq!(lab.tell(older.end(short, "3")).await, "fenced");
+    assert_eq!(lab.store.expire(Vec::new()).await.unwrap(), 1);
+    assert_eq!(lab.tell(newer.end_as(short, Outcome::NotFound, "2")).await, "charged 2; done");
+    assert_eq!(lab.wallet().await, "8, 0 held");
 }

@@ -70,6 +70,10 @@ fn add_money(suite: &mut Suite) {
     suite.add(stale::of_two_calls_the_customer_pays_the_successors_and_the_house_the_other);
     suite.add(stale::what_comes_after_the_successors_answer_costs_the_customer_nothing);
     suite.add(stale::an_overtaken_owner_records_no_attempt_of_its_own);
+    suite.add(stale::that_an_overtaken_owner_gave_up_is_no_answer);
+    suite.add(stale::two_calls_cost_both_however_alike_their_answers);
+    suite.add(stale::an_answer_under_a_handle_is_one_whoever_reads_it);
+    suite.add(stale::what_was_learned_of_an_expired_hold_is_counted_once);
 
     suite.add(waits::a_hold_is_granted_when_another_gives_its_money_back);
     suite.add(waits::a_hold_is_refused_when_the_balance_can_no_longer_pay);
@@ -101,6 +105,7 @@ fn add_jobs(suite: &mut Suite) {
     suite.add(leads::an_unusable_row_has_ended_before_it_began);
     suite.add(leads::slices_are_cut_in_order);
     suite.add(leads::a_page_of_results_begins_after_its_lead);
+    suite.add(leads::results_say_when_a_lead_has_ended);
 
     suite.add(loads::a_repeated_id_is_named_and_row_numbers_load_instead);
     suite.add(loads::a_batch_with_a_repeated_id_stores_nothing);
@@ -108,7 +113,10 @@ fn add_jobs(suite: &mut Suite) {
     suite.add(loads::a_sealed_job_is_loaded_no_more);
     suite.add(loads::identical_leads_are_found_across_batches);
     suite.add(loads::a_job_without_leads_is_complete_at_once);
-    suite.add(loads::a_job_that_is_cancelled_while_it_loads_has_ended);
+    suite.add(loads::a_job_that_is_cancelled_while_it_loads_is_loaded_to_its_end);
+    suite.add(loads::a_cancellation_is_lifted_by_resume_before_the_job_is_loaded);
+    suite.add(loads::an_empty_job_that_was_cancelled_while_it_loaded_has_ended);
+    suite.add(loads::more_leads_than_can_be_numbered_are_refused);
 
     suite.add(runs::a_lead_ends_once_a_run);
     suite.add(runs::resume_counts_exactly_what_can_have_changed_and_keeps_answers);
@@ -119,6 +127,11 @@ fn add_jobs(suite: &mut Suite) {
     suite.add(runs::a_slice_at_work_is_told_at_its_close_that_leads_were_resumed);
     suite.add(runs::a_job_resumes_by_itself_after_a_top_up_alone);
     suite.add(runs::a_cancelled_job_does_not_resume_by_itself);
+    suite.add(runs::jobs_resume_by_themselves_one_at_a_time);
+    suite.add(runs::what_was_refused_before_a_top_up_and_ends_after_it_is_resumed_once_more);
+    suite.add(runs::a_job_that_lacks_no_money_has_no_second_turn);
+    suite.add(runs::whoever_ends_a_cancelled_job_is_refused_once_it_is_resumed);
+    suite.add(runs::a_lead_is_the_runs_that_works_on_it);
 }
 
 fn add_work(suite: &mut Suite) {
@@ -136,6 +149,11 @@ fn add_work(suite: &mut Suite) {
     suite.add(slices::stranded_slices_are_announced_again);
     suite.add(slices::a_job_of_which_nothing_was_announced_is_found);
     suite.add(slices::an_ended_lead_is_handed_on_until_its_slice_is_closed);
+    suite.add(slices::a_result_is_told_again_while_its_slice_is_held);
+    suite.add(slices::a_slice_set_aside_is_nobodys_until_its_job_is_resumed);
+    suite.add(slices::a_slice_set_aside_keeps_its_job_open_and_no_money);
+    suite.add(slices::a_slice_set_aside_is_ended_when_its_job_is_cancelled);
+    suite.add(slices::an_older_owner_sets_nothing_aside);
 
     suite.add(happenings::a_low_wallet_is_told_once_per_crossing);
     suite.add(happenings::an_empty_wallet_is_told_once_per_top_up_and_stops_campaigns);

@@ -42,6 +42,8 @@ CREATE TABLE jobs (
   done           BIGINT NOT NULL DEFAULT 0,
   auto_resume    BOOLEAN NOT NULL DEFAULT false,
   resume_asked   BOOLEAN NOT NULL DEFAULT false,   -- its wallet was topped up
+  resume_again   BOOLEAN NOT NULL DEFAULT false,   -- leads were at work when it was resumed: once more when they have ended
+  cancel_asked   BOOLEAN NOT NULL DEFAULT false,   -- while it loads: once it is sealed it is cancelled
   reply_to       TEXT,
   correlation_id TEXT,
   load_number    INTEGER NOT NULL DEFAULT 0,       -- counts the loads begun: an older one is refused
@@ -49,7 +51,7 @@ CREATE TABLE jobs (
   updated_at     BIGINT NOT NULL
 ) WITH (fillfactor = 50);
 CREATE INDEX jobs_open ON jobs (id) WHERE state IN ('queued', 'running', 'cancelled');
-CREATE INDEX jobs_resume_asked ON jobs (id) WHERE resume_asked;
+CREATE INDEX jobs_resume_asked ON jobs (id) WHERE resume_asked OR resume_again;
 CREATE INDEX jobs_auto_resume ON jobs (account) WHERE auto_resume;
 
 -- A lead as it came, and how it ended. `copy_of` names the identical lead that is worked instead.
@@ -69,6 +71,7 @@ CREATE TABLE leads (
   verdict     TEXT,
   found_by    TEXT,
   verified_by TEXT,
+  ended_at    BIGINT,
   PRIMARY KEY (job, n)
 ) WITH (fillfactor = 80);
 CREATE UNIQUE INDEX leads_ids ON leads (job, lead_id);
@@ -89,6 +92,7 @@ CREATE TABLE slices (
   queued_at   BIGINT,                              -- when it was last announced
   worker      TEXT,
   lease_until BIGINT NOT NULL DEFAULT 0,
+  broken      TEXT,                                -- why it was set aside, until its job is resumed
   PRIMARY KEY (job, n)
 ) WITH (fillfactor = 50);
 CREATE INDEX slices_open ON slices (job, n) WHERE open;
@@ -121,12 +125,31 @@ CREATE TABLE attempts (
   ended_at    BIGINT,
   reusable    BOOLEAN NOT NULL DEFAULT false,      -- its answer serves the whole workspace
   learned     TEXT,                                -- what an overtaken owner had learned, while the answer is awaited
+  heard       BIGINT NOT NULL DEFAULT 0,           -- the overtaken owners that were heard, a bit each
   CHECK ((hold IS NULL) = (account IS NULL))
 ) WITH (fillfactor = 70);
 CREATE INDEX attempts_reusable ON attempts (fingerprint, ended_at) WHERE reusable;
-CREATE INDEX attempts_open ON attempts (id) WHERE hold = 'open';
 -- The proof: no step of a lead is charged twice (the fingerprint covers step and inputs).
 CREATE UNIQUE INDEX attempts_charged_once ON attempts ((id >> 12), fingerprint) WHERE charged > 0;
+
+-- The holds that are open. No index of their own leads to them: every call would pay for it twice. They are looked
+-- for where they can be, in open slices that were claimed (one that is to be announced anew is looked at once it is),
+-- and where they should not be, in jobs that have come to their end and hold money all the same. `OFFSET 0` keeps
+-- the planner from reading the whole journal instead.
+CREATE VIEW open_holds AS
+  SELECT t.id, t.account, t.expires_at, s.job, s.n AS slice, s.lease_until
+    FROM slices s JOIN jobs j ON j.id = s.job CROSS JOIN LATERAL (
+      SELECT a.id, a.account, a.expires_at FROM attempts a
+      WHERE a.hold = 'open'
+        AND a.id BETWEEN (s.job << 24 | (s.n::bigint * j.slice_size + 1)) << 12
+        AND (s.job << 24 | least((s.n + 1)::bigint * j.slice_size, 16777215)) << 12 | 4095 OFFSET 0) t
+    WHERE s.open AND s.epoch > 0 AND (s.queued_at IS NOT NULL OR s.broken IS NOT NULL)
+  UNION ALL
+  SELECT t.id, t.account, t.expires_at, j.id, ((((t.id >> 12) & 16777215) - 1) / j.slice_size)::int, 0::bigint
+    FROM jobs j CROSS JOIN LATERAL (
+      SELECT a.id, a.account, a.expires_at FROM attempts a
+      WHERE a.hold = 'open' AND a.id BETWEEN j.id << 36 AND ((j.id + 1) << 36) - 1 OFFSET 0) t
+    WHERE j.state = 'completed' AND j.held > 0;
 
 -- Every change of a balance, append-only.
 CREATE TABLE entries (

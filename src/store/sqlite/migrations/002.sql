@@ -6,12 +6,15 @@ ALTER TABLE accounts ADD COLUMN empty_told INTEGER NOT NULL DEFAULT 0;    -- sin
 ALTER TABLE jobs ADD COLUMN campaign TEXT;
 ALTER TABLE jobs ADD COLUMN auto_resume INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE jobs ADD COLUMN resume_asked INTEGER NOT NULL DEFAULT 0;      -- its wallet was topped up
+ALTER TABLE jobs ADD COLUMN resume_again INTEGER NOT NULL DEFAULT 0;      -- leads were at work when it was resumed: once more when they have ended
+ALTER TABLE jobs ADD COLUMN cancel_asked INTEGER NOT NULL DEFAULT 0;      -- while it loads: once it is sealed it is cancelled
+ALTER TABLE jobs ADD COLUMN load_number INTEGER NOT NULL DEFAULT 0;       -- counts the loads begun: an older one is refused
 ALTER TABLE jobs ADD COLUMN reply_to TEXT;
 ALTER TABLE jobs ADD COLUMN correlation_id TEXT;
-ALTER TABLE jobs ADD COLUMN load_number INTEGER NOT NULL DEFAULT 0;       -- counts the loads begun: an older one is refused
-CREATE INDEX jobs_resume_asked ON jobs (id) WHERE resume_asked = 1;
+CREATE INDEX jobs_resume_asked ON jobs (id) WHERE resume_asked = 1 OR resume_again = 1;
 CREATE INDEX jobs_auto_resume ON jobs (account) WHERE auto_resume = 1;
 
+ALTER TABLE leads ADD COLUMN ended_at INTEGER;                            -- NULL: not yet, or before this was noted
 CREATE INDEX leads_copies ON leads (job, copy_of) WHERE copy_of IS NOT NULL;
 
 -- A slice is open until its leads have ended and their results are out.
@@ -20,10 +23,12 @@ ALTER TABLE slices ADD COLUMN since_run INTEGER NOT NULL DEFAULT 1;       -- res
 ALTER TABLE slices ADD COLUMN queued_at INTEGER;                          -- when it was last announced
 ALTER TABLE slices ADD COLUMN worker TEXT;
 ALTER TABLE slices ADD COLUMN lease_until INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE slices ADD COLUMN broken TEXT;                                -- why it was set aside, until its job is resumed
 UPDATE slices SET open = pending > 0, since_run = (SELECT run FROM jobs WHERE id = slices.job);
 CREATE INDEX slices_open ON slices (job, n) WHERE open = 1;
 
 ALTER TABLE attempts ADD COLUMN learned TEXT;                             -- what an overtaken owner had learned, while the answer is awaited
+ALTER TABLE attempts ADD COLUMN heard INTEGER NOT NULL DEFAULT 0;         -- the overtaken owners that were heard, a bit each
 
 -- What a commit caused and nobody has been told yet. Told, it is deleted; its number is never used again.
 CREATE TABLE happenings (

@@ -1,0 +1,116 @@
+//! How a job is taken up again, and stopped.
+
+use crate::domain::CampaignId;
+use crate::domain::Reason;
+use crate::domain::Run;
+use crate::jobs::JobState;
+use crate::jobs::StoredJob;
+use crate::ledger::JobKey;
+use crate::ledger::LedgerError;
+use crate::store::postgres::attempts::column;
+use crate::store::postgres::job_rows::lock_job;
+use crate::store::postgres::ledger::execute;
+use crate::store::postgres::ledger::find;
+use crate::store::postgres::ledger::int;
+use crate::store::postgres::slices;
+use crate::store::postgres::slices::AT_WORK;
+use deadpool_postgres::Transaction;
+
+/// What a resumption came to.
+pub(super) struct Resumed {
+    /// How many leads were opened again.
+    pub(super) leads: u64,
+    /// Is there anything to work on that there was not?
+    pub(super) is_opened: bool,
+}
+
+/// Begins the next run of every lead whose reason can have changed. What had not ended when the job was
+/// cancelled, or is set aside, is opened again with it, in the same run.
+pub(super) async fn resume(transaction: &Transaction<'_>, key: JobKey) -> Result<Resumed, LedgerError> {
+    let job = lock_job(transaction, key).await?;
+    if job.state == JobState::Loading {
+        // It is loaded to its end all the same; then it is not cancelled.
+        execute(transaction, "UPDATE jobs SET cancel_asked = false WHERE id = $1", &[&key.0]).await?;
+        return Ok(Resumed { leads: 0, is_opened: false });
+    }
+    let sql = "SELECT FROM slices WHERE job = $1 ORDER BY n FOR NO KEY UPDATE";
+    execute(transaction, sql, &[&key.0]).await?;
+    let is_at_work = slices::is_at_work(transaction, key).await?;
+    let next = job.run.next();
+    let leads = begin_run(transaction, key, next).await?;
+    let is_opened = if leads > 0 || job.state == JobState::Cancelled || slices::has_broken(transaction, key).await? {
+        slices::reopen(transaction, &job, next).await?;
+        slices::has_open(transaction, key).await?
+    } else {
+        false
+    };
+    if is_opened {
+        let run = if leads > 0 { next } else { job.run };
+        let sql = "UPDATE jobs SET run = $2, state = 'queued', updated_at = now_ms(), \
+                     done = (SELECT coalesce(sum(1 + copies), 0) FROM leads \
+                             WHERE job = $1 AND ended AND copy_of IS NULL) WHERE id = $1";
+        execute(transaction, sql, &[&key.0, &int(run.get())]).await?;
+    }
+    let sql = "UPDATE jobs SET resume_again = (resume_asked OR resume_again) AND $2, resume_asked = false \
+               WHERE id = $1 AND (resume_asked OR resume_again)";
+    execute(transaction, sql, &[&key.0, &is_at_work]).await?;
+    if let Some(campaign) = &job.campaign {
+        activate(transaction, &job, campaign).await?;
+    }
+    Ok(Resumed { leads, is_opened })
+}
+
+async fn begin_run(transaction: &Transaction<'_>, job: JobKey, run: Run) -> Result<u64, LedgerError> {
+    let resumable: Vec<&str> =
+        Reason::ALL.iter().filter(|reason| reason.is_resumable()).map(|reason| reason.as_str()).collect();
+    let sql = "UPDATE leads SET ended = false, run = $2 \
+               WHERE job = $1 AND ended AND copy_of IS NULL AND reason = ANY ($3)";
+    execute(transaction, sql, &[&job.0, &int(run.get()), &resumable]).await
+}
+
+/// A resumed job's campaign goes on, if there is money.
+async fn activate(transaction: &Transaction<'_>, job: &StoredJob, campaign: &CampaignId) -> Result<(), LedgerError> {
+    let sql = "UPDATE campaigns c SET active = true FROM accounts a \
+               WHERE c.workspace = $1 AND c.campaign = $2 AND NOT c.active AND a.id = $3 AND a.balance > 0";
+    let names = (job.workspace.as_str(), campaign.as_str());
+    execute(transaction, sql, &[&names.0, &names.1, &job.account.0]).await.map(drop)
+}
+
+/// Resumes one job that asks for it, and says whether there is something to do in it; `None`: none asks. One
+/// that had leads at work asks again when those have ended, if any of its leads still lacks money. One that is
+/// being written to has its turn the next time.
+pub(super) async fn resume_one(transaction: &Transaction<'_>) -> Result<Option<(JobKey, bool)>, LedgerError> {
+    let sql = format!(
+        "SELECT id, resume_asked OR EXISTS (SELECT FROM leads l WHERE l.job = j.id AND l.ended AND l.copy_of IS NULL \
+                                            AND l.reason = $1) \
+         FROM jobs j WHERE state <> 'loading' AND (resume_asked OR resume_again) \
+           AND (resume_asked OR NOT EXISTS (SELECT FROM slices s WHERE s.job = j.id AND {AT_WORK})) \
+         ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED"
+    );
+    let Some(row) = find(transaction, &sql, &[&Reason::WalletEmpty.as_str()]).await? else { return Ok(None) };
+    let (job, may_gain) = (JobKey(column(&row, 0)?), column::<bool>(&row, 1)?);
+    if may_gain {
+        return Ok(Some((job, resume(transaction, job).await?.is_opened)));
+    }
+    execute(transaction, "UPDATE jobs SET resume_again = false WHERE id = $1", &[&job.0]).await?;
+    Ok(Some((job, false)))
+}
+
+/// Stops a job that has not come to its end. One that is still loading is cancelled when it is sealed: then it
+/// has slices that can end it.
+pub(super) async fn cancel(transaction: &Transaction<'_>, key: JobKey) -> Result<bool, LedgerError> {
+    let sql = match lock_job(transaction, key).await?.state {
+        JobState::Completed => return Ok(false),
+        JobState::Cancelled => return Ok(true),
+        JobState::Loading => "UPDATE jobs SET cancel_asked = true WHERE id = $1",
+        // What was stopped by command is not resumed by a top-up.
+        JobState::Queued | JobState::Running => {
+            "UPDATE jobs SET state = 'cancelled', resume_asked = false, resume_again = false, updated_at = now_ms() \
+             WHERE id = $1"
+        }
+    };
+    execute(transaction, sql, &[&key.0]).await?;
+    // To end a lead calls nothing: nobody need keep off it.
+    slices::mend(transaction, key).await?;
+    Ok(true)
+}
