@@ -95,7 +95,9 @@ pub async fn run(args: Args, globals: &Globals) -> Result<Exit> {
             print_booked(&*store, globals, &booking, outcome).await?;
         }
         Action::Show(Named { workspace }) => show(&*globals.open_store(&config).await?, globals, &workspace).await?,
-        Action::Ledger(Named { workspace }) => ledger(&*globals.open_store(&config).await?, globals, &workspace).await?,
+        Action::Ledger(Named { workspace }) => {
+            ledger(&*globals.open_store(&config).await?, globals, &workspace).await?
+        }
         Action::Audit { workspace } => {
             return audit(&*globals.open_store(&config).await?, globals, workspace.as_ref()).await;
         }

@@ -137,11 +137,14 @@ mod tests {
     use crate::crew::intake::tests::engine;
     use crate::domain::Fingerprint;
     use crate::domain::JobId;
+    use crate::domain::LeadId;
     use crate::domain::Run;
     use crate::domain::WaterfallName;
     use crate::domain::WorkspaceId;
     use crate::jobs::JobState;
     use crate::jobs::NewJob;
+    use crate::jobs::NewLead;
+    use crate::ledger::LeadNo;
     use crate::queue::Fate;
     use crate::queue::MemoryQueue;
     use expect_test::expect;
@@ -162,7 +165,11 @@ mod tests {
             auto_resume: false,
             reply: None,
         };
-        engine.store.create_job(new).await.unwrap();
+        let job = engine.store.create_job(new).await.unwrap();
+        let load = engine.store.begin_load(job.key).await.unwrap().unwrap();
+        let lead = NewLead { n: LeadNo(1), id: LeadId::new("1"), lead: None };
+        engine.store.load_leads(load, vec![lead]).await.unwrap();
+        engine.store.seal_job(load).await.unwrap();
         (Control::new(engine, Arc::new(MemoryQueue::default()), Arc::default()), folder)
     }
 

@@ -18,7 +18,9 @@ mod verdict;
 pub use address::Address;
 pub use attempt::{AnswerSource, Attempt, AttemptEnd, AttemptState};
 pub use fingerprint::Fingerprint;
-pub use ids::{AttemptNo, CampaignId, ConfigVersion, JobId, LeadId, ProviderName, Run, WaterfallName, WorkerId, WorkspaceId};
+pub use ids::{
+    AttemptNo, CampaignId, ConfigVersion, JobId, LeadId, ProviderName, Run, WaterfallName, WorkerId, WorkspaceId,
+};
 pub use lead::Lead;
 pub use money::{Amount, AmountError, Usd};
 pub use outcome::{Cap, Ending, Outage, Outcome, Reason, Status, Throttle};

@@ -275,9 +275,12 @@ mod tests {
     use crate::config::prepare_inline;
     use crate::domain::Fingerprint;
     use crate::domain::JobId;
+    use crate::domain::LeadId;
     use crate::domain::WaterfallName;
     use crate::domain::WorkspaceId;
     use crate::jobs::NewJob;
+    use crate::jobs::NewLead;
+    use crate::ledger::LeadNo;
     use crate::store::Nature;
     use crate::store::SqliteStore;
     use std::path::Path;
@@ -315,6 +318,10 @@ mod tests {
         let store = SqliteStore::open(&folder.path().join("weir.db"), Nature::Paid).unwrap();
         let store: Arc<dyn Store> = Arc::new(store);
         let job = store.create_job(new_job()).await.unwrap().key;
+        let load = store.begin_load(job).await.unwrap().unwrap();
+        let lead = NewLead { n: LeadNo(1), id: LeadId::new("1"), lead: None };
+        store.load_leads(load, vec![lead]).await.unwrap();
+        store.seal_job(load).await.unwrap();
         let gates = Gates::default();
         let works = Works::new(live(folder.path()), Keyring::new(None), Overrides::default());
         let work = async || works.of(&*store, &gates, job).await.unwrap().unwrap();

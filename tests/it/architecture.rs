@@ -39,13 +39,13 @@ const ROOMS: &[(&str, &str)] = &[
 
 /// Crates that stay where they are understood: nothing outside of these places names them.
 const CRATES: &[(&str, &[&str])] = &[
-    ("reqwest", &["src/http/", "src/cli/bench/floor_http.rs"]),
+    ("reqwest", &["src/http/", "src/cli/bench/floor_http.rs", "src/cli/bench/worker/floor.rs"]),
     ("governor", &["src/http/"]),
     ("rusqlite", &["src/store/", "src/cli/bench/floor_wallet.rs"]),
     ("tokio_postgres", &["src/store/postgres/", "src/cli/bench/"]),
     ("deadpool_postgres", &["src/store/postgres/"]),
     // The log names it, to silence it.
-    ("lapin", &["src/queue/rabbitmq", "src/cli/logging.rs"]),
+    ("lapin", &["src/queue/rabbitmq", "src/cli/logging.rs", "src/cli/bench/worker/results.rs"]),
     ("axum", &["src/sandbox/", "src/metrics/"]),
     ("metrics_exporter_prometheus", &["src/metrics/"]),
     ("chacha20poly1305", &["src/keys/"]),

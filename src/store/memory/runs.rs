@@ -194,10 +194,10 @@ pub(super) fn resume(tables: &mut Tables, key: JobKey) -> Result<Resumed, Ledger
     row.resume_again = (row.resume_asked || row.resume_again) && at_work;
     row.resume_asked = false;
     let has_money = tables.accounts.get(&job.account).is_some_and(|account| account.money.balance.is_positive());
-    if let Some(campaign) = job.campaign.filter(|_| has_money) {
-        if let Some(state) = tables.campaigns.get_mut(&(job.workspace, campaign.as_str().to_owned())) {
-            *state = Campaign::Active;
-        }
+    if let Some(campaign) = job.campaign.filter(|_| has_money)
+        && let Some(state) = tables.campaigns.get_mut(&(job.workspace, campaign.as_str().to_owned()))
+    {
+        *state = Campaign::Active;
     }
     Ok(Resumed { leads, opened })
 }

@@ -52,6 +52,7 @@ pub(super) struct Stage {
     trouble: Mutex<Option<(Trouble, Instant)>>,
     dead: Mutex<BTreeSet<WorkerId>>,
     frozen: Mutex<BTreeSet<WorkerId>>,
+    overtaken: Mutex<BTreeSet<JobKey>>,
     /// Own keys that were taken away, and when.
     revoked: Mutex<BTreeMap<String, Instant>>,
     /// Attempts that the worker itself gave up for want of money, its time being over.
@@ -78,6 +79,7 @@ impl Stage {
             trouble: Mutex::default(),
             dead: Mutex::default(),
             frozen: Mutex::default(),
+            overtaken: Mutex::default(),
             revoked: Mutex::default(),
             given_up: Mutex::default(),
         }
@@ -107,6 +109,16 @@ impl Stage {
 
     pub(super) fn note_frost(&self, worker: &WorkerId) {
         self.frozen.lock().unwrap().insert(worker.clone());
+    }
+
+    /// A cancelled job is resumed: whoever was at work on it is overtaken, with calls in flight.
+    pub(super) fn note_overtaken(&self, job: JobKey) {
+        self.overtaken.lock().unwrap().insert(job);
+    }
+
+    /// May a call for it have been overtaken?
+    pub(super) fn was_overtaken(&self, job: JobKey) -> bool {
+        self.overtaken.lock().unwrap().contains(&job)
     }
 
     /// Has it been killed? What it had learned and not committed died with it.

@@ -2,6 +2,7 @@
 
 use crate::clock;
 use crate::domain::WorkerId;
+use crate::jobs::JobState;
 use crate::ledger::JobKey;
 use crate::queue::SliceMessage;
 use crate::store::Store;
@@ -309,6 +310,10 @@ impl World {
     }
 
     async fn resume(&self, job: JobKey) {
+        let before = self.store.read_job(job).await.unwrap().unwrap();
+        if before.state == JobState::Cancelled {
+            self.stage.note_overtaken(job);
+        }
         self.store.resume_job(job).await.unwrap();
         if let Some(worker) = self.worker(0) {
             worker.engine.works.forget(job);
