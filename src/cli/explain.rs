@@ -4,25 +4,27 @@ use crate::cli::BadInput;
 use crate::cli::Exit;
 use crate::cli::Globals;
 use crate::cli::arguments;
+use crate::cli::attempts;
+use crate::cli::jobs::describe_work;
 use crate::cli::jobs::find_job;
 use crate::cli::output;
-use crate::clock::timestamp;
 use crate::config::Live;
 use crate::config::ProviderSettings;
 use crate::domain::Address;
-use crate::domain::AnswerSource;
+use crate::domain::Brief;
 use crate::domain::Ending;
 use crate::domain::JobId;
 use crate::domain::LeadId;
 use crate::domain::Operation;
-use crate::domain::Outcome;
 use crate::domain::ProviderName;
 use crate::domain::Reason;
 use crate::domain::Step;
 use crate::domain::Verdict;
+use crate::domain::WaterfallName;
 use crate::jobs::LeadResult;
 use crate::jobs::StoredAttempt;
 use crate::jobs::StoredJob;
+use crate::jobs::Work;
 use crate::ledger::LeadNo;
 use crate::store::Nature;
 use crate::store::Store;
@@ -49,7 +51,7 @@ struct Story {
     untried: Vec<Untried>,
 }
 
-/// A step of the waterfall as it is configured now that no run has tried.
+/// A step of the job as it is configured now that no run has tried.
 struct Untried {
     step: Step,
     why: String,
@@ -93,17 +95,35 @@ fn find_untried(
     trail: &[StoredAttempt],
     ending: Option<&Ending>,
 ) -> Vec<Untried> {
-    // A waterfall that has gone from the configuration has no steps left to speak of.
-    let Some(waterfall) = live.waterfalls.get(&job.waterfall) else { return Vec::new() };
-    let find = waterfall.find.iter().map(|name| Step::new(name.clone(), Operation::FindEmail));
-    let verify = waterfall.verify.iter().map(|name| Step::new(name.clone(), Operation::VerifyEmail));
-    let untried = find.chain(verify).filter(|step| trail.iter().all(|stored| stored.attempt.step != *step));
+    let steps = match &job.work {
+        Work::Enrich(waterfall) => steps_of_waterfall(live, waterfall),
+        Work::Copy(brief) => steps_of_copy(live, brief, trail),
+    };
+    let untried = steps.into_iter().filter(|step| trail.iter().all(|stored| stored.attempt.step != *step));
     untried
         .map(|step| {
             let left_out = live.providers.get(&step.provider).and_then(|provider| why_left_out(provider, nature));
             Untried { step, why: left_out.unwrap_or_else(|| why_not_reached(ending)) }
         })
         .collect()
+}
+
+/// One that has gone from the configuration has no steps left to speak of.
+fn steps_of_waterfall(live: &Live, waterfall: &WaterfallName) -> Vec<Step> {
+    let Some(waterfall) = live.waterfalls.get(waterfall) else { return Vec::new() };
+    let find = waterfall.find.iter().map(|name| Step::new(name.clone(), Operation::FindEmail));
+    let verify = waterfall.verify.iter().map(|name| Step::new(name.clone(), Operation::VerifyEmail));
+    find.chain(verify).collect()
+}
+
+/// Who would read the pages, unless somebody has, and who would write.
+fn steps_of_copy(live: &Live, brief: &Brief, trail: &[StoredAttempt]) -> Vec<Step> {
+    let is_read = trail.iter().any(|stored| stored.attempt.step.operation == Operation::Scrape);
+    let reader = live.scrapers().next().filter(|_| !brief.pages.is_empty() && !is_read);
+    let writer = live.models.get(&brief.model);
+    let read = reader.map(|provider| Step::new(provider.name.clone(), Operation::Scrape));
+    let write = writer.map(|model| Step::new(model.provider.clone(), Operation::WriteCopy));
+    read.into_iter().chain(write).collect()
 }
 
 /// Why a provider is no part of the plan; the sandbox takes any key.
@@ -131,13 +151,15 @@ fn why_not_reached(ending: Option<&Ending>) -> String {
 impl Story {
     fn print(&self) -> Result<()> {
         let Self { job, result, trail, untried } = self;
-        output::line(format!("lead {} of job {}, waterfall {}", result.id, job.id, job.waterfall))?;
+        output::line(format!("lead {} of job {}, {}", result.id, job.id, describe_work(&job.work)))?;
         if let Some(LeadNo(original)) = result.copy_of {
             output::line(format!("the same lead stands in row {original} and was worked there, at no cost here"))?;
         }
         if !trail.is_empty() {
-            let header = ["run", "step", "address", "key", "outcome", "cached", "cost USD", "ms", "began", "config"];
-            output::table(header, trail.iter().map(attempt_row))?;
+            match &job.work {
+                Work::Enrich(_) => output::table(attempts::LOOKUP_HEADER, trail.iter().map(attempts::lookup_row))?,
+                Work::Copy(_) => output::table(attempts::COPY_HEADER, trail.iter().map(attempts::copy_row))?,
+            }
         }
         if !untried.is_empty() {
             output::table(["not tried", "why"], untried.iter().map(|it| [it.step.to_string(), it.why.clone()]))?;
@@ -149,22 +171,27 @@ impl Story {
     fn to_json(&self) -> Value {
         let Self { job, result, trail, untried } = self;
         let ending = result.ending.as_ref();
-        json!({
-                   "job_id": job.id.as_str(),
-                   "workspace_id": job.workspace.as_str(),
-                   "lead_id": result.id.as_str(),
-        "waterfall": job.waterfall.as_str(),
-                   "copy_of_row": result.copy_of.map(|LeadNo(original)| original),
-                   "status": ending.map(|ending| ending.status.as_str()),
-                   "reason": ending.map(|ending| ending.reason.as_str()),
-                   "email": ending.and_then(|ending| ending.address.as_ref()).map(Address::as_str),
-                   "verdict": ending.and_then(|ending| ending.verdict).map(Verdict::as_str),
-                   "found_by": ending.and_then(|ending| ending.found_by.as_ref()).map(ProviderName::as_str),
-                   "verified_by": ending.and_then(|ending| ending.verified_by.as_ref()).map(ProviderName::as_str),
-                   "cost": result.cost.to_string(),
-                   "trail": trail.iter().map(attempt_json).collect::<Vec<_>>(),
-                   "not_tried": untried.iter().map(Untried::to_json).collect::<Vec<_>>(),
-               })
+        let mut story = json!({
+            "job_id": job.id.as_str(),
+            "workspace_id": job.workspace.as_str(),
+            "lead_id": result.id.as_str(),
+            "waterfall": job.work.waterfall().map(WaterfallName::as_str),
+            "copy_of_row": result.copy_of.map(|LeadNo(original)| original),
+            "status": ending.map(|ending| ending.status.as_str()),
+            "reason": ending.map(|ending| ending.reason.as_str()),
+            "email": ending.and_then(|ending| ending.address.as_ref()).map(Address::as_str),
+            "verdict": ending.and_then(|ending| ending.verdict).map(Verdict::as_str),
+            "found_by": ending.and_then(|ending| ending.found_by.as_ref()).map(ProviderName::as_str),
+            "verified_by": ending.and_then(|ending| ending.verified_by.as_ref()).map(ProviderName::as_str),
+            "cost": result.cost.to_string(),
+            "trail": trail.iter().map(attempts::to_json).collect::<Vec<_>>(),
+            "not_tried": untried.iter().map(Untried::to_json).collect::<Vec<_>>(),
+        });
+        if let (Value::Object(fields), Some(brief)) = (&mut story, job.work.brief()) {
+            fields.insert("purpose".to_owned(), json!(brief.purpose.as_str()));
+            fields.insert("model".to_owned(), json!(brief.model));
+        }
+        story
     }
 }
 
@@ -192,76 +219,31 @@ fn describe_ending(ending: &Ending) -> String {
     text
 }
 
-/// The address in question: the one that was verified, or the one that was found.
-fn address(stored: &StoredAttempt) -> Option<&str> {
-    let attempt = &stored.attempt;
-    let found = attempt.end().and_then(|end| end.found.as_ref());
-    attempt.about.as_ref().or(found).map(Address::as_str)
-}
-
-/// The outcome with what its word leaves out: which cap, which kind of outage.
-fn describe_outcome(outcome: Option<Outcome>) -> String {
-    match outcome.map(|outcome| (outcome.as_str(), outcome.detail())) {
-        None => "under way".to_owned(),
-        Some((word, None)) => word.to_owned(),
-        Some((word, Some(detail))) => format!("{word} ({detail})"),
-    }
-}
-
-fn attempt_row(stored: &StoredAttempt) -> [String; 10] {
-    let attempt = &stored.attempt;
-    let end = attempt.end();
-    let cached = if end.is_some_and(|end| end.source == AnswerSource::Cached) { "yes" } else { "-" };
-    [
-        attempt.run.to_string(),
-        attempt.step.to_string(),
-        address(stored).unwrap_or("-").to_owned(),
-        attempt.key_source.as_str().to_owned(),
-        describe_outcome(attempt.outcome()),
-        cached.to_owned(),
-        end.map_or_else(|| "-".to_owned(), |end| end.cost.to_string()),
-        end.map_or_else(|| "-".to_owned(), |end| end.duration_ms.to_string()),
-        timestamp(stored.began_ms),
-        stored.config_version.to_string(),
-    ]
-}
-
-fn attempt_json(stored: &StoredAttempt) -> Value {
-    let attempt = &stored.attempt;
-    let end = attempt.end();
-    json!({
-        "run": attempt.run.get(),
-        "step": attempt.step.to_string(),
-        "address": address(stored),
-        "key_source": attempt.key_source.as_str(),
-        "outcome": end.map(|end| end.outcome.as_str()),
-        "detail": end.and_then(|end| end.outcome.detail()),
-        "cached": end.is_some_and(|end| end.source == AnswerSource::Cached),
-        "cost": end.map(|end| end.cost.to_string()),
-        "duration_ms": end.map(|end| end.duration_ms),
-        "at": timestamp(stored.began_ms),
-        "config_version": stored.config_version.as_str(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Cap;
-    use crate::domain::Outage;
+    use crate::config::load;
+    use crate::domain::Purpose;
     use crate::domain::Status;
+    use std::path::Path;
 
     #[test]
-    fn an_outcome_says_which_cap_and_which_outage() {
-        for (outcome, text) in [
-            (None, "under way"),
-            (Some(Outcome::Found), "found"),
-            (Some(Outcome::Judged(Verdict::CatchAll)), "catch_all"),
-            (Some(Outcome::Capped(Cap::Job)), "capped (job)"),
-            (Some(Outcome::Unavailable(Outage::BreakerOpen)), "unavailable (breaker_open)"),
-        ] {
-            assert_eq!(describe_outcome(outcome), text);
-        }
+    fn the_steps_of_copy_are_who_reads_pages_and_who_writes() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+        let live = load(Some(&folder), &|_| None, &[]).unwrap().live;
+        let steps = |model: &str, pages: &[&str]| {
+            let brief = Brief {
+                purpose: Purpose::Live,
+                model: model.to_owned(),
+                max_output_tokens: 400,
+                instructions: "Write.".to_owned(),
+                pages: pages.iter().map(|page| (*page).to_owned()).collect(),
+            };
+            steps_of_copy(&live, &brief, &[]).iter().map(Step::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(steps("gpt-5.4-mini", &["https://{domain}"]), ["firecrawl.scrape", "openai.write_copy"]);
+        assert_eq!(steps("gpt-5.4-mini", &[]), ["openai.write_copy"]);
+        assert_eq!(steps("gone", &[]), Vec::<String>::new());
     }
 
     #[test]

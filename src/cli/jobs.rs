@@ -13,6 +13,7 @@ use crate::domain::Usd;
 use crate::jobs::JobState;
 use crate::jobs::Progress;
 use crate::jobs::StoredJob;
+use crate::jobs::Work;
 use crate::store::Store;
 use anyhow::Result;
 use serde_json::Value;
@@ -36,7 +37,7 @@ enum Action {
     /// Begin the next run for leads that may end better now; the workers then do the work
     ///
     /// No worker runs beside the embedded store: there this command marks the leads, and the next
-    /// `weir enrich` with the same list works on them.
+    /// `weir enrich` or `weir copy` with the same list works on them.
     Resume {
         #[command(flatten)]
         named: Named,
@@ -109,9 +110,10 @@ async fn list(store: &dyn Store, globals: &Globals) -> Result<()> {
     }
     let rows = jobs.iter().map(|(job, progress)| {
         let done = format!("{}/{}", progress.done, progress.leads);
-        [job.id.to_string(), job.workspace.to_string(), job.state.to_string(), done, cost(progress)]
+        let [id, workspace, kind] = [job.id.as_str(), job.workspace.as_str(), job.work.kind()].map(str::to_owned);
+        [id, workspace, kind, job.state.to_string(), done, cost(progress)]
     });
-    Ok(output::table(["job", "workspace", "state", "done", "cost USD"], rows)?)
+    Ok(output::table(["job", "workspace", "kind", "state", "done", "cost USD"], rows)?)
 }
 
 async fn show(store: &dyn Store, globals: &Globals, id: &JobId) -> Result<()> {
@@ -122,7 +124,7 @@ async fn show(store: &dyn Store, globals: &Globals, id: &JobId) -> Result<()> {
     }
     let cap = job.max_spend.map_or_else(|| "none".to_owned(), |cap| cap.to_string());
     output::lines([
-        format!("job        {id}, workspace {}, waterfall {}", job.workspace, job.waterfall),
+        format!("job        {id}, workspace {}, {}", job.workspace, describe_work(&job.work)),
         format!("state      {}, run {}", job.state, job.run),
         format!("leads      {} of {} have ended", progress.done, progress.leads),
         format!("status     {}", counted(progress.by_status.iter().map(|(status, n)| (status.as_str(), *n)))),
@@ -158,7 +160,10 @@ async fn tell_resumed(store: &dyn Store, globals: &Globals, id: &JobId, shared: 
         leads if shared => format!("{id}: run {}, leads to decide: {leads}; the workers go on with them", job.run),
         leads => {
             let spend = job.max_spend.map_or_else(String::new, |cap| format!(" --budget {cap}"));
-            let how = format!("`weir enrich FILE{spend}` with the same list decides them");
+            let how = match &job.work {
+                Work::Enrich(_) => format!("`weir enrich FILE{spend}` with the same list decides them"),
+                Work::Copy(_) => format!("`weir copy FILE{spend}` with the same list and brief decides them"),
+            };
             format!("{id}: run {}, leads to decide: {leads}; {how}", job.run)
         }
     })?;
@@ -181,8 +186,8 @@ async fn tell_cancelled(store: &dyn Store, globals: &Globals, id: &JobId) -> Res
 /// A list that is only half stored has no leads to speak of yet, and has cost nothing.
 fn refuse_loading(job: &StoredJob) -> Result<(), BadInput> {
     if job.state == JobState::Loading {
-        let id = &job.id;
-        return Err(BadInput(format!("job `{id}` is still being loaded; let `weir enrich` with its list finish that")));
+        let (id, kind) = (&job.id, job.work.kind());
+        return Err(BadInput(format!("job `{id}` is still being loaded; let `weir {kind}` with its list finish that")));
     }
     Ok(())
 }
@@ -203,6 +208,14 @@ const fn undecided(progress: &Progress) -> u64 {
     progress.leads.saturating_sub(progress.done)
 }
 
+/// What is done for the leads, and by what.
+pub(super) fn describe_work(work: &Work) -> String {
+    match work {
+        Work::Enrich(waterfall) => format!("waterfall {waterfall}"),
+        Work::Copy(brief) => format!("copy by model {}, {}", brief.model, brief.purpose.as_str()),
+    }
+}
+
 fn cost(progress: &Progress) -> String {
     progress.cost.map_or_else(|| "-".to_owned(), |cost| cost.to_string())
 }
@@ -212,27 +225,34 @@ fn counted<'a>(counts: impl Iterator<Item = (&'a str, u64)>) -> String {
     if words.is_empty() { "-".to_owned() } else { words.join(", ") }
 }
 
-/// The object of CONTRACTS §1.
+/// The object of CONTRACTS §1; of a copy job with what its copy is for, and who writes it.
 fn to_json(job: &StoredJob, progress: &Progress) -> Value {
     let by_status = progress.by_status.iter().map(|(status, n)| (status.as_str(), *n));
     let by_reason = progress.by_reason.iter().map(|(reason, n)| (reason.as_str(), *n));
-    json!({
+    let mut object = json!({
         "job_id": job.id.as_str(),
         "workspace_id": job.workspace.as_str(),
-        "kind": "enrich",
+        "kind": job.work.kind(),
         "state": job.state.as_str(),
         "leads": progress.leads,
         "done": progress.done,
         "by_status": Value::from_iter(by_status),
         "by_reason": Value::from_iter(by_reason),
         "cost": progress.cost.map(|cost| cost.to_string()),
-    })
+    });
+    if let (Value::Object(fields), Some(brief)) = (&mut object, job.work.brief()) {
+        fields.insert("purpose".to_owned(), json!(brief.purpose.as_str()));
+        fields.insert("model".to_owned(), json!(brief.model));
+    }
+    object
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Brief;
     use crate::domain::Fingerprint;
+    use crate::domain::Purpose;
     use crate::domain::Reason;
     use crate::domain::Run;
     use crate::domain::Status;
@@ -241,6 +261,7 @@ mod tests {
     use crate::ledger::AccountId;
     use crate::ledger::JobKey;
     use expect_test::expect;
+    use std::sync::Arc;
 
     fn job(state: JobState) -> StoredJob {
         StoredJob {
@@ -248,7 +269,7 @@ mod tests {
             id: JobId::new("job_1"),
             workspace: WorkspaceId::new("acme"),
             account: AccountId(1),
-            waterfall: WaterfallName::new("work_email"),
+            work: Work::Enrich(WaterfallName::new("work_email")),
             content: Fingerprint::from_bytes([0; 16]),
             state,
             run: Run::FIRST,
@@ -273,6 +294,28 @@ mod tests {
         };
         expect![[r#"{"job_id":"job_1","workspace_id":"acme","kind":"enrich","state":"running","leads":3,"done":2,"by_status":{"verified":1,"skipped":1},"by_reason":{"none":1,"wallet_empty":1},"cost":"0.020500000"}"#]]
         .assert_eq(&to_json(&job(JobState::Running), &progress).to_string());
+    }
+
+    #[test]
+    fn a_copy_job_is_shown_with_its_purpose_and_its_model() {
+        let brief = Brief {
+            purpose: Purpose::Warmup,
+            model: "gpt-5.4-mini".to_owned(),
+            max_output_tokens: 400,
+            instructions: "Write.".to_owned(),
+            pages: Vec::new(),
+        };
+        let job = StoredJob { work: Work::Copy(Arc::new(brief)), ..job(JobState::Completed) };
+        let progress = Progress {
+            leads: 3,
+            done: 3,
+            by_status: vec![(Status::Written, 2), (Status::Failed, 1)],
+            by_reason: vec![(Reason::None, 2), (Reason::Refused, 1)],
+            cost: Some(Usd::from_nanos(1_234_000)),
+        };
+        expect![[r#"{"job_id":"job_1","workspace_id":"acme","kind":"copy","state":"completed","leads":3,"done":3,"by_status":{"written":2,"failed":1},"by_reason":{"none":2,"refused":1},"cost":"0.001234000","purpose":"warmup","model":"gpt-5.4-mini"}"#]]
+        .assert_eq(&to_json(&job, &progress).to_string());
+        assert_eq!(describe_work(&job.work), "copy by model gpt-5.4-mini, warmup");
     }
 
     #[test]

@@ -180,6 +180,23 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_job_goes_to_its_own_queue_once_it_is_whole() {
+        let text = br#"{"job_id":"copy_1","workspace_id":"acme","model":"gpt-5.4-mini","max_output_tokens":400,
+            "instructions":"Write.","leads":[{"lead_id":"1","first_name":"Ada"}]}"#;
+        let (_folder, named) = written("copy.json", text);
+        let submission = check(&Action::Copy(named)).unwrap();
+        assert_eq!((submission.kind, submission.to), (CopyJob::KIND, To::Jobs("copy")));
+        assert_eq!((submission.id_field, submission.id.as_str()), ("job_id", "copy_1"));
+        assert_eq!(submission.body, text);
+        let (_folder, named) = written("copy.json", br#"{"job_id":"copy_1","workspace_id":"acme"}"#);
+        let error = check(&Action::Copy(named)).err().unwrap();
+        assert!(
+            error.is::<BadInput>() && error.to_string().contains("copy.json: invalid: model is missing"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn a_live_half_in_toml_becomes_a_request_of_its_own() {
         let (_folder, named) = written("live.toml", b"[wallet]\nlow_balance = \"5.00\"\n");
         let submission = check(&Action::Config(named)).unwrap();

@@ -6,21 +6,29 @@ use crate::cli::Globals;
 use crate::cli::arguments;
 use crate::cli::output;
 use crate::clock::timestamp;
+use crate::clock::wall_ms;
 use crate::domain::Usd;
 use crate::domain::WorkspaceId;
 use crate::ledger::Audit;
 use crate::ledger::Balance;
 use crate::ledger::Booking;
+use crate::ledger::Burn;
 use crate::ledger::Entry;
 use crate::ledger::LedgerError;
+use crate::ledger::RechargeState;
 use crate::store::Store;
 use anyhow::Result;
 use clap::builder::NonEmptyStringValueParser;
 use serde_json::Value;
 use serde_json::json;
+use std::time::Duration;
 
 /// Entries read, and printed, at a time.
 const PAGE: u32 = 1_000;
+/// Requests for money among which a top-up's reference is looked for.
+const REQUESTS: u32 = 100;
+/// A balance that lasts longer has no projected end.
+const A_CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// What `weir wallet` takes.
 #[derive(clap::Args, Debug)]
@@ -56,7 +64,7 @@ enum Action {
         #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
         note: String,
     },
-    /// Show what is in a wallet, and what of it is held
+    /// Show what is in a wallet, what of it is held, how fast it is spent and when it would be empty
     Show(Named),
     /// List every change of a wallet, oldest first
     Ledger(Named),
@@ -87,6 +95,9 @@ pub async fn run(args: Args, globals: &Globals) -> Result<Exit> {
             let booking = Booking { workspace, amount, reference, note: None };
             let outcome = store.top_up(booking.clone()).await;
             print_booked(&*store, globals, &booking, outcome).await?;
+            if !globals.json && answers_request(&*store, &booking).await? {
+                output::line(format!("it answers the recharge that was asked for under {}", booking.reference))?;
+            }
         }
         Action::Adjust { named: Named { workspace }, amount, reference, note } => {
             let store = globals.make_store(&config).await?;
@@ -133,16 +144,53 @@ async fn print_booked(
     Ok(output::line(balance_line(workspace, balance))?)
 }
 
+/// Was this money asked for?
+async fn answers_request(store: &dyn Store, booking: &Booking) -> Result<bool> {
+    let requests = store.recharges(&booking.workspace, REQUESTS).await?;
+    let mut paid = requests.iter().filter(|request| request.state == RechargeState::Paid);
+    Ok(paid.any(|request| request.reference == booking.reference))
+}
+
 /// A wallet that was never mentioned is an empty one.
 async fn show(store: &dyn Store, globals: &Globals, workspace: &WorkspaceId) -> Result<()> {
     let found = store.balance(workspace).await?;
     let balance = found.unwrap_or(Balance { balance: Usd::ZERO, held: Usd::ZERO });
+    let outlook = Outlook::of(store.burn(workspace).await?, balance.balance, wall_ms());
     if globals.json {
-        output::line(balance_json(workspace, balance))?;
-    } else {
-        output::line(balance_line(workspace, balance))?;
+        let mut object = balance_json(workspace, balance);
+        if let Value::Object(fields) = &mut object {
+            fields.insert("burn_per_hour".to_owned(), json!(outlook.per_hour.to_string()));
+            fields.insert("runs_dry_at".to_owned(), json!(outlook.dry_at));
+        }
+        return Ok(output::line(object)?);
     }
-    Ok(())
+    output::line(balance_line(workspace, balance))?;
+    Ok(output::line(outlook.line())?)
+}
+
+/// How a wallet goes on if it is spent as within the last hour.
+struct Outlook {
+    per_hour: Usd,
+    /// When it would be empty, as text; `None` when nothing is spent, or that is too far off to say.
+    dry_at: Option<String>,
+}
+
+impl Outlook {
+    fn of(burn: Option<Burn>, balance: Usd, now_ms: i64) -> Self {
+        let lasts = burn.and_then(|burn| burn.lasts(balance)).filter(|lasts| *lasts <= A_CENTURY);
+        let millis = lasts.and_then(|lasts| u64::try_from(lasts.as_millis()).ok());
+        Self {
+            per_hour: burn.map_or(Usd::ZERO, Burn::per_hour),
+            dry_at: millis.map(|millis| timestamp(now_ms.saturating_add_unsigned(millis))),
+        }
+    }
+
+    fn line(&self) -> String {
+        match &self.dry_at {
+            Some(at) => format!("spent at {} USD an hour: empty at {at} if that goes on", self.per_hour),
+            None => format!("spent at {} USD an hour", self.per_hour),
+        }
+    }
 }
 
 async fn ledger(store: &dyn Store, globals: &Globals, workspace: &WorkspaceId) -> Result<()> {
@@ -264,6 +312,28 @@ mod tests {
         };
         expect![[r#"{"seq":2,"at":"2027-01-15T08:00:00.000Z","kind":"settle","amount":"-0.010000000","balance":"24.990000000","ref":null,"job_id":"job_1","lead_id":"7","provider":"leadmagic","operation":"find_email"}"#]]
         .assert_eq(&entry_json(&entry).to_string());
+    }
+
+    #[test]
+    fn a_wallet_runs_dry_when_its_burn_has_taken_what_is_in_it() {
+        let usd = |text: &str| text.parse::<Usd>().unwrap();
+        let now = 1_800_000_000_000;
+        let mut lines = String::new();
+        for (spent, minutes, balance) in
+            [("2", 30, "1"), ("2", 30, "0"), ("0.000000001", 60, "25"), ("0.000000001", 60, "0.000000001")]
+        {
+            let burn = Burn { spent: usd(spent), over: Duration::from_secs(60 * minutes) };
+            lines += &format!("{}\n", Outlook::of(Some(burn), usd(balance), now).line());
+        }
+        lines += &format!("{}\n", Outlook::of(None, usd("25"), now).line());
+        expect![[r#"
+            spent at 4.000000000 USD an hour: empty at 2027-01-15T08:15:00.000Z if that goes on
+            spent at 4.000000000 USD an hour: empty at 2027-01-15T08:00:00.000Z if that goes on
+            spent at 0.000000001 USD an hour
+            spent at 0.000000001 USD an hour: empty at 2027-01-15T09:00:00.000Z if that goes on
+            spent at 0.000000000 USD an hour
+        "#]]
+        .assert_eq(&lines);
     }
 
     #[test]

@@ -5,11 +5,12 @@ use crate::cli::Exit;
 use crate::cli::Globals;
 use crate::cli::arguments;
 use crate::cli::output;
+use crate::cli::recharge;
+use crate::cli::recharge::Requests;
 use crate::config::Config;
 use crate::domain::Usd;
 use crate::domain::WorkspaceId;
 use crate::keys::OwnKeyFallback;
-use crate::keys::Recharge;
 use crate::keys::WorkspacePlan;
 use crate::keys::WorkspaceSettings;
 use anyhow::Result;
@@ -52,20 +53,16 @@ struct Changes {
     #[arg(long, value_name = "never|house", value_parser = own_key_fallback)]
     own_key_fallback: Option<OwnKeyFallback>,
     /// Announce a balance that falls below this, instead of what the configuration says
-    #[arg(long, value_name = "USD", value_parser = threshold, allow_negative_numbers = true)]
+    #[arg(long, value_name = "USD", value_parser = arguments::threshold, allow_negative_numbers = true)]
     low_balance: Option<Usd>,
-    /// Ask for money once the balance falls below this; 0 asks no more
-    #[arg(long, value_name = "USD", value_parser = threshold, allow_negative_numbers = true)]
-    auto_recharge_below: Option<Usd>,
-    /// Ask for so much
-    #[arg(long, value_name = "USD", value_parser = arguments::positive_usd, allow_negative_numbers = true)]
-    auto_recharge_amount: Option<Usd>,
+    #[command(flatten)]
+    recharge: recharge::RechargeArgs,
 }
 
 /// Runs the action that was asked for.
 ///
 /// # Errors
-/// When half of a recharge is missing, or the store cannot be used.
+/// When nothing is changed, half of a recharge is missing, or the store cannot be used.
 pub async fn run(args: Args, globals: &Globals) -> Result<Exit> {
     let config = globals.load_config()?;
     match args.action {
@@ -73,18 +70,30 @@ pub async fn run(args: Args, globals: &Globals) -> Result<Exit> {
         Action::Show(Named { workspace }) => {
             let store = globals.open_store(&config).await?;
             let settings = store.workspace(&workspace).await?.unwrap_or_default();
-            print(&config, globals, &workspace, &settings)?;
+            let requests = Requests::of(&*store, &workspace).await?;
+            print(&config, globals, &workspace, &settings, &requests)?;
         }
     }
     Ok(Exit::Done)
 }
 
 async fn set(config: &Config, globals: &Globals, workspace: &WorkspaceId, changes: &Changes) -> Result<()> {
+    refuse_nothing(changes)?;
     let store = globals.make_store(config).await?;
     let settings = store.workspace(workspace).await?.unwrap_or_default();
     let settings = changed(settings, changes)?;
     store.set_workspace(workspace, settings.clone()).await?;
-    print(config, globals, workspace, &settings)
+    let requests = Requests::of(&*store, workspace).await?.set_anew();
+    print(config, globals, workspace, &settings, &requests)
+}
+
+fn refuse_nothing(changes: &Changes) -> Result<(), BadInput> {
+    let Changes { plan, own_key_fallback, low_balance, recharge } = changes;
+    if plan.is_none() && own_key_fallback.is_none() && low_balance.is_none() && recharge.is_empty() {
+        let how = "give --plan, --own-key-fallback, --low-balance, --auto-recharge-... or --no-auto-recharge";
+        return Err(BadInput(format!("nothing to change: {how}")));
+    }
+    Ok(())
 }
 
 /// The settings with what was given in place of what was there.
@@ -93,64 +102,45 @@ fn changed(settings: WorkspaceSettings, changes: &Changes) -> Result<WorkspaceSe
         plan: changes.plan.unwrap_or(settings.plan),
         own_key_fallback: changes.own_key_fallback.unwrap_or(settings.own_key_fallback),
         low_balance: changes.low_balance.or(settings.low_balance),
-        recharge: changed_recharge(settings.recharge, changes.auto_recharge_below, changes.auto_recharge_amount)?,
+        recharge: changes.recharge.apply(settings.recharge)?,
     })
 }
 
-/// A recharge is whole or not at all; either half may change when the other is known.
-fn changed_recharge(
-    recharge: Option<Recharge>,
-    below: Option<Usd>,
-    amount: Option<Usd>,
-) -> Result<Option<Recharge>, BadInput> {
-    if below.is_none() && amount.is_none() {
-        return Ok(recharge);
-    }
-    if below == Some(Usd::ZERO) {
-        return Ok(None);
-    }
-    let below = below.or(recharge.map(|recharge| recharge.below));
-    let amount = amount.or(recharge.map(|recharge| recharge.amount));
-    match (below, amount) {
-        (Some(below), Some(amount)) => Ok(Some(Recharge { below, amount })),
-        (None, _) => Err(BadInput("--auto-recharge-amount needs --auto-recharge-below: when to ask for it".to_owned())),
-        (_, None) => {
-            Err(BadInput("--auto-recharge-below needs --auto-recharge-amount: how much to ask for".to_owned()))
-        }
-    }
-}
-
-fn print(config: &Config, globals: &Globals, workspace: &WorkspaceId, settings: &WorkspaceSettings) -> Result<()> {
+fn print(
+    config: &Config,
+    globals: &Globals,
+    workspace: &WorkspaceId,
+    settings: &WorkspaceSettings,
+    requests: &Requests,
+) -> Result<()> {
     if globals.json {
-        return Ok(output::line(to_json(workspace, settings))?);
+        return Ok(output::line(to_json(workspace, settings, requests))?);
     }
     let WorkspaceSettings { plan, own_key_fallback, low_balance, recharge } = settings;
     let low_balance = match low_balance {
         Some(own) => format!("{own} USD"),
         None => format!("{} USD, as the configuration says", config.live.low_balance),
     };
-    let recharge = match recharge {
-        Some(Recharge { below, amount }) => format!("{amount} USD, below {below} USD"),
-        None => "none".to_owned(),
-    };
-    Ok(output::lines([
+    output::lines([
         format!("workspace          {workspace}"),
         format!("plan               {plan}"),
         format!("own key fallback   {own_key_fallback}"),
         format!("low balance        {low_balance}"),
-        format!("auto recharge      {recharge}"),
-    ])?)
+    ])?;
+    Ok(output::lines(recharge::lines(*recharge, requests))?)
 }
 
-fn to_json(workspace: &WorkspaceId, settings: &WorkspaceSettings) -> Value {
-    json!({
+fn to_json(workspace: &WorkspaceId, settings: &WorkspaceSettings, requests: &Requests) -> Value {
+    let mut object = json!({
         "workspace": workspace.as_str(),
         "plan": settings.plan.as_str(),
         "own_key_fallback": settings.own_key_fallback.as_str(),
         "low_balance": settings.low_balance.map(|usd| usd.to_string()),
-        "auto_recharge_below": settings.recharge.map(|recharge| recharge.below.to_string()),
-        "auto_recharge_amount": settings.recharge.map(|recharge| recharge.amount.to_string()),
-    })
+    });
+    if let Value::Object(fields) = &mut object {
+        fields.extend(recharge::fields(settings.recharge, requests));
+    }
+    object
 }
 
 fn plan(text: &str) -> Result<WorkspacePlan, String> {
@@ -159,12 +149,6 @@ fn plan(text: &str) -> Result<WorkspacePlan, String> {
 
 fn own_key_fallback(text: &str) -> Result<OwnKeyFallback, String> {
     text.parse().map_err(|()| "must be never or house".to_owned())
-}
-
-/// An amount that a balance is compared with. Nothing falls below zero, so that means never.
-fn threshold(text: &str) -> Result<Usd, String> {
-    let amount = text.parse::<Usd>().map_err(|error| error.to_string())?;
-    if amount.is_negative() { Err("must not be less than zero".to_owned()) } else { Ok(amount) }
 }
 
 #[cfg(test)]
@@ -190,48 +174,41 @@ mod tests {
         let mut settings = WorkspaceSettings::new();
         let mut lines = String::new();
         for line in [
-            vec![],
             vec!["--plan", "unlimited"],
             vec!["--own-key-fallback", "house", "--low-balance", "2.50"],
             vec!["--auto-recharge-below", "5", "--auto-recharge-amount", "20"],
             vec!["--auto-recharge-amount", "30"],
-            vec!["--auto-recharge-below", "0"],
+            vec!["--no-auto-recharge"],
             vec!["--plan", "metered"],
         ] {
             settings = set(settings, &line).unwrap();
-            lines += &format!("{}\n", to_json(&WorkspaceId::new("acme"), &settings));
+            lines += &format!("{}\n", to_json(&WorkspaceId::new("acme"), &settings, &Requests::default()));
         }
+        let lines =
+            lines.replace("\"auto_recharge_", "\"").replace("000000000", "").replace("\"workspace\":\"acme\",", "");
         expect![[r#"
-            {"workspace":"acme","plan":"metered","own_key_fallback":"never","low_balance":null,"auto_recharge_below":null,"auto_recharge_amount":null}
-            {"workspace":"acme","plan":"unlimited","own_key_fallback":"never","low_balance":null,"auto_recharge_below":null,"auto_recharge_amount":null}
-            {"workspace":"acme","plan":"unlimited","own_key_fallback":"house","low_balance":"2.500000000","auto_recharge_below":null,"auto_recharge_amount":null}
-            {"workspace":"acme","plan":"unlimited","own_key_fallback":"house","low_balance":"2.500000000","auto_recharge_below":"5.000000000","auto_recharge_amount":"20.000000000"}
-            {"workspace":"acme","plan":"unlimited","own_key_fallback":"house","low_balance":"2.500000000","auto_recharge_below":"5.000000000","auto_recharge_amount":"30.000000000"}
-            {"workspace":"acme","plan":"unlimited","own_key_fallback":"house","low_balance":"2.500000000","auto_recharge_below":null,"auto_recharge_amount":null}
-            {"workspace":"acme","plan":"metered","own_key_fallback":"house","low_balance":"2.500000000","auto_recharge_below":null,"auto_recharge_amount":null}
+            {"plan":"unlimited","own_key_fallback":"never","low_balance":null,"below":null,"amount":null,"cool_off_seconds":null,"per_day":null,"per_month":null,"in_flight":null,"declined":0}
+            {"plan":"unlimited","own_key_fallback":"house","low_balance":"2.500000000","below":null,"amount":null,"cool_off_seconds":null,"per_day":null,"per_month":null,"in_flight":null,"declined":0}
+            {"plan":"unlimited","own_key_fallback":"house","low_balance":"2.500000000","below":"5.","amount":"20.","cool_off_seconds":60,"per_day":"200.","per_month":"2000.","in_flight":null,"declined":0}
+            {"plan":"unlimited","own_key_fallback":"house","low_balance":"2.500000000","below":"5.","amount":"30.","cool_off_seconds":60,"per_day":"300.","per_month":"3000.","in_flight":null,"declined":0}
+            {"plan":"unlimited","own_key_fallback":"house","low_balance":"2.500000000","below":null,"amount":null,"cool_off_seconds":null,"per_day":null,"per_month":null,"in_flight":null,"declined":0}
+            {"plan":"metered","own_key_fallback":"house","low_balance":"2.500000000","below":null,"amount":null,"cool_off_seconds":null,"per_day":null,"per_month":null,"in_flight":null,"declined":0}
         "#]]
         .assert_eq(&lines);
     }
 
     #[test]
-    fn half_a_recharge_is_refused() {
-        for (option, missing) in
-            [("--auto-recharge-below", "--auto-recharge-amount"), ("--auto-recharge-amount", "--auto-recharge-below")]
-        {
-            let refused = set(WorkspaceSettings::new(), &[option, "5"]).unwrap_err();
-            assert!(refused.to_string().starts_with(&format!("{option} needs {missing}")), "{refused}");
+    fn a_line_that_changes_nothing_is_refused() {
+        let parse = |line: &[&str]| Line::try_parse_from(["set"].iter().chain(line)).unwrap().changes;
+        assert!(refuse_nothing(&parse(&[])).unwrap_err().to_string().starts_with("nothing to change: give --plan, "));
+        for line in [["--plan", "metered"].as_slice(), &["--low-balance", "0"], &["--no-auto-recharge"]] {
+            assert!(refuse_nothing(&parse(line)).is_ok(), "{line:?}");
         }
     }
 
     #[test]
     fn words_and_amounts_that_mean_nothing_are_refused() {
-        for line in [
-            ["--plan", "gold"],
-            ["--own-key-fallback", "own"],
-            ["--low-balance", "-1"],
-            ["--auto-recharge-below", "-0.01"],
-            ["--auto-recharge-amount", "0"],
-        ] {
+        for line in [["--plan", "gold"], ["--own-key-fallback", "own"], ["--low-balance", "-1"]] {
             assert!(Line::try_parse_from(["set"].iter().chain(&line)).is_err(), "{line:?}");
         }
     }

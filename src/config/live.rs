@@ -4,6 +4,7 @@ use crate::config::provider::ProviderSettings;
 use crate::config::reader::Reader;
 use crate::config::waterfall::Waterfall;
 use crate::domain::ConfigVersion;
+use crate::domain::Operation;
 use crate::domain::ProviderName;
 use crate::domain::Usd;
 use crate::domain::WaterfallName;
@@ -42,9 +43,9 @@ pub struct ModelPrices {
     pub provider: ProviderName,
     /// Input that is neither read from nor written to the provider's cache.
     pub input_per_million: Decimal,
-    /// Input read from its cache.
+    /// Input read from its cache; as any input unless the configuration says otherwise.
     pub cached_input_per_million: Decimal,
-    /// Input written to its cache.
+    /// Input written to its cache; likewise.
     pub cache_write_per_million: Decimal,
     /// Output, reasoning included.
     pub output_per_million: Decimal,
@@ -71,6 +72,17 @@ impl Live {
         }
         let version = reader.version();
         Self { version, providers, models, waterfalls, cache_max_age, low_balance, leads_in_flight }
+    }
+
+    /// Who can read web pages, by name: those that are enabled.
+    pub fn scrapers(&self) -> impl Iterator<Item = &ProviderSettings> {
+        self.providers.values().filter(|provider| provider.enabled && provider.can(Operation::Scrape))
+    }
+
+    /// A model's prices, and who serves it, enabled or not.
+    pub fn model(&self, name: &str) -> Option<(&ModelPrices, &ProviderSettings)> {
+        let prices = self.models.get(name)?;
+        Some((prices, self.providers.get(&prices.provider)?))
     }
 
     /// The waterfall of this name; without a name `work_email`, else the only one there is.
@@ -102,12 +114,12 @@ impl ModelPrices {
         {
             table.mistake("provider", "must name a provider of kind openai or anthropic");
         }
-        let mut price = |key| table.required(key).unwrap_or(Decimal::ZERO);
+        let input = table.required("input_per_million").unwrap_or(Decimal::ZERO);
         Self {
-            input_per_million: price("input_per_million"),
-            cached_input_per_million: price("cached_input_per_million"),
-            cache_write_per_million: price("cache_write_per_million"),
-            output_per_million: price("output_per_million"),
+            input_per_million: input,
+            cached_input_per_million: table.or("cached_input_per_million", input),
+            cache_write_per_million: table.or("cache_write_per_million", input),
+            output_per_million: table.required("output_per_million").unwrap_or(Decimal::ZERO),
             provider: provider.unwrap_or_else(|| ProviderName::new("")),
         }
     }

@@ -10,6 +10,7 @@
 //! pasted in a wrong place is not shown.
 
 mod boot;
+mod dialect;
 mod environment;
 mod kinds;
 mod live;

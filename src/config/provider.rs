@@ -1,11 +1,13 @@
-//! `[providers.*]`: where a provider is, what its credit costs, how hard it may be pressed.
+//! `[providers.*]`: where a provider is, what its credit costs, how it is spoken to, how hard it may be pressed.
 
+use crate::config::dialect;
 use crate::config::kinds::Billing;
 use crate::config::kinds::Kind;
 use crate::config::kinds::USUAL;
 use crate::config::mistakes::did_you_mean;
 use crate::config::reader::Reader;
 use crate::config::values::BaseUrl;
+use crate::domain::Dialect;
 use crate::domain::Operation;
 use crate::domain::ProviderName;
 use crate::providers::by_kind;
@@ -28,6 +30,8 @@ pub struct ProviderSettings {
     pub house_key_source: Option<String>,
     /// USD per provider credit; always there with a `house_key`, unless it is priced by its models.
     pub credit_price: Option<Decimal>,
+    /// How it is spoken to, where its kind leaves a choice.
+    pub dialect: Dialect,
     /// Calls begun per second; `None`: no limit.
     pub requests_per_second: Option<u32>,
     /// Reads of late answers per minute.
@@ -78,6 +82,7 @@ impl ProviderSettings {
             house_key_source: house_key.as_ref().map(|secret| secret.reference.to_string()),
             house_key: house_key.and_then(|secret| secret.value),
             credit_price,
+            dialect: dialect::read(&mut table, usual),
             requests_per_second: table.maybe_within("requests_per_second", None, 1..=1_000_000),
             reads_per_minute: table.maybe_within("reads_per_minute", usual.reads_per_minute, 1..=1_000_000),
             poll_deadline: table.maybe_within("poll_deadline", usual.poll_deadline, millis(100)..=millis(3_600_000)),

@@ -1,5 +1,6 @@
 //! Reads keys one by one and remembers: what was asked for, what is in force, what is wrong.
 
+use crate::config::kinds::Kind;
 use crate::config::mistakes::Mistake;
 use crate::config::mistakes::Mistakes;
 use crate::config::mistakes::Place;
@@ -182,7 +183,9 @@ impl<'d> Reader<'d> {
     fn refuse_unknown_variables(&mut self) {
         let known = self.known.variables();
         for (form, (name, _)) in &self.overrides {
-            if !known.contains(form) {
+            if let Some(kind) = sandbox_address(form).filter(|_| !known.contains(form)) {
+                self.warnings.push(format!("environment {name}: the configuration has no provider {kind}"));
+            } else if !known.contains(form) {
                 let near = did_you_mean(form, known.iter().map(String::as_str));
                 let message = format!("overrides no key; its table must be in the file{near}");
                 self.mistakes.push(Mistake::new(Place::Variable(name.clone()), &[], message));
@@ -223,6 +226,13 @@ pub(super) fn is_live(path: &[String]) -> bool {
 /// The variable that overrides the key at `path`, in the form that is compared.
 pub(super) fn variable(path: &[String]) -> String {
     comparable(&format!("{OVERRIDE_PREFIX}{}", path.join("__")))
+}
+
+/// The kind whose address a variable names, as `weir sandbox` prints one for each: a configuration need not have them
+/// all.
+fn sandbox_address(form: &str) -> Option<&'static str> {
+    let path = |kind: &str| ["providers", kind, "base_url"].map(str::to_owned);
+    Kind::names().find(|kind| variable(&path(kind)) == form)
 }
 
 /// A variable's name as it is compared: upper case, and `_` for what a shell does not take in a name.

@@ -127,6 +127,16 @@ impl Section<'_, '_> {
         overridden || self.table.is_some_and(|table| table.contains_key(key))
     }
 
+    /// Reports a key that is for other tables of its group, if it is written here.
+    pub(super) fn refuse(&mut self, key: &str, message: impl Into<String>) {
+        if self.has(key) {
+            // Otherwise it would be reported as unknown as well.
+            let path = self.path_to(key);
+            self.reader.known.keys.insert(path);
+            self.mistake(key, message);
+        }
+    }
+
     /// Reports a mistake where the key is written, or where its table begins.
     pub(super) fn mistake(&mut self, key: &str, message: impl Into<String>) {
         let path = self.path_to(key);

@@ -8,7 +8,11 @@ use crate::config::load::SHIPPED;
 use crate::config::load::read;
 use crate::config::show;
 use crate::config::show_json;
+use crate::domain::Dialect;
+use crate::domain::KeyPlace;
+use crate::domain::OutputCap;
 use crate::domain::ProviderName;
+use rust_decimal::Decimal;
 use secrecy::ExposeSecret;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -125,8 +129,30 @@ fn each_rule_refuses_what_it_is_for() {
         ("[providers.prospeo]\ncredit_price = \"0.0000000001\"", "credit_price: must be a price"),
         ("[providers.openai]\ncredit_price = \"1\"", "providers.openai.credit_price: unknown key"),
         ("[providers.openai]\nhouse_key = \"file:no-such\"", "house_key: cannot read no-such"),
+        (
+            "[providers.openai]\nkey_header = \"x-key\"",
+            "weir.toml:2: providers.openai.key_header: must be \"authorization\"",
+        ),
+        (
+            "[providers.openai]\noutput_cap = 400",
+            "openai.output_cap: must be \"max_completion_tokens\" or \"max_tokens\"",
+        ),
+        ("[providers.openai]\ntrust_reported_cost = \"yes\"", "trust_reported_cost: must be true or false"),
+        (
+            "[providers.anthropic]\napi_version = \"2023-6-1\"",
+            "weir.toml:2: providers.anthropic.api_version: must be a day",
+        ),
+        ("[providers.anthropic]\napi_version = \"2023-06-0x\"", "anthropic.api_version: must be a day in quotes"),
         ("[models.m]\nprovider = \"openai\"", "models.m.provider: must name a provider"),
+        ("[providers.firecrawl]\n[models.m]\nprovider = \"firecrawl\"", "weir.toml:3: models.m.provider: must name"),
         ("[models.m]", "models.m.input_per_million: is missing"),
+        ("[models.m]", "models.m.output_per_million: is missing"),
+        ("[models.m]\ninput_per_million = \"-0.75\"", "weir.toml:2: models.m.input_per_million: must be a price"),
+        (
+            "[models.m]\ncached_input_per_million = 0.1",
+            "weir.toml:2: models.m.cached_input_per_million: must be a price",
+        ),
+        ("[models.m]\ncache_write_per_million = \"-1\"", "models.m.cache_write_per_million: must be a price"),
         ("[waterfalls.w]", "weir.toml:1: waterfalls.w.find: names no provider"),
         ("[providers.zerobounce]\n[waterfalls.w]\nfind = [\"zerobounce\"]", "`zerobounce` cannot do find_email"),
         ("[providers.openai]\n[waterfalls.w]\nverify = [\"openai\"]", "`openai` cannot do verify_email"),
@@ -161,6 +187,104 @@ fn keys_travel_encrypted_or_stay_on_this_machine() {
     ] {
         assert_eq!(base_url(url).as_deref(), kept, "{url}");
     }
+}
+
+#[test]
+fn a_key_of_another_kind_of_provider_is_refused_once_and_names_its_kinds() {
+    let models = "is for a provider of kind openai or anthropic only";
+    let (openai, anthropic) = ("is for a provider of kind openai only", "is for a provider of kind anthropic only");
+    for (kind, key, value, told) in [
+        ("leadmagic", "key_header", "\"api-key\"", models),
+        ("firecrawl", "key_header", "\"api-key\"", models),
+        ("leadmagic", "api_version", "\"2023-06-01\"", anthropic),
+        ("openai", "api_version", "\"2023-06-01\"", anthropic),
+        ("firecrawl", "output_cap", "\"max_tokens\"", openai),
+        ("anthropic", "output_cap", "\"max_tokens\"", openai),
+        ("anthropic", "trust_reported_cost", "true", openai),
+        ("prospeo", "trust_reported_cost", "true", openai),
+    ] {
+        let text = format!("[providers.{kind}]\n{key} = {value}");
+        assert_eq!(mistakes(&text), format!("weir.toml:2: providers.{kind}.{key}: {told}"));
+    }
+    let variable = "WEIR__PROVIDERS__ANTHROPIC__OUTPUT_CAP";
+    let refused = parse_with("[providers.anthropic]", &[(variable, "max_tokens")]).unwrap_err();
+    let told = format!("environment {variable}: providers.anthropic.output_cap: {openai}");
+    assert_eq!(refused.to_string(), told);
+}
+
+#[test]
+fn a_models_provider_is_spoken_to_as_its_table_says() {
+    let text = r#"
+[providers.openai]
+[providers.anthropic]
+[providers.leadmagic]
+[providers.azure]
+kind = "openai"
+key_header = "api-key"
+output_cap = "max_tokens"
+trust_reported_cost = true
+[providers.gateway]
+kind = "anthropic"
+key_header = "authorization"
+api_version = "2027-01-31"
+"#;
+    let live = parse(text).unwrap().live;
+    let version = |day: &str| Some(day.to_owned());
+    for (name, dialect) in [
+        ("leadmagic", Dialect::default()),
+        ("openai", Dialect { key: KeyPlace::Bearer, ..Dialect::default() }),
+        ("anthropic", Dialect { key: KeyPlace::XApiKey, api_version: version("2023-06-01"), ..Dialect::default() }),
+        (
+            "azure",
+            Dialect {
+                key: KeyPlace::ApiKey,
+                api_version: None,
+                output_cap: OutputCap::MaxTokens,
+                trusts_reported_cost: true,
+            },
+        ),
+        ("gateway", Dialect { key: KeyPlace::Bearer, api_version: version("2027-01-31"), ..Dialect::default() }),
+    ] {
+        assert_eq!(live.providers[&ProviderName::new(name)].dialect, dialect, "{name}");
+    }
+}
+
+#[test]
+fn a_cache_price_left_out_is_the_price_of_any_input() {
+    let text = "[providers.openai]\n[models.m]\nprovider = \"openai\"\n\
+                input_per_million = \"0.75\"\noutput_per_million = \"4.5\"\n";
+    let config = parse(text).unwrap();
+    let (model, provider) = config.live.model("m").unwrap();
+    let input = Decimal::new(75, 2);
+    assert_eq!((model.cached_input_per_million, model.cache_write_per_million), (input, input));
+    assert_eq!((model.output_per_million, provider.name.as_str()), (Decimal::new(45, 1), "openai"));
+    let written = format!("{text}cached_input_per_million = \"0.750\"\ncache_write_per_million = \"0.75\"");
+    assert_eq!(version(text), version(&written));
+
+    let apart = parse(&format!("{text}cached_input_per_million = \"0\"\ncache_write_per_million = \"1\"")).unwrap();
+    let (model, _) = apart.live.model("m").unwrap();
+    let (read, write) = (model.cached_input_per_million, model.cache_write_per_million);
+    assert_eq!((model.input_per_million, read, write), (input, Decimal::ZERO, Decimal::ONE));
+}
+
+#[test]
+fn a_model_is_known_whoever_serves_it_and_no_other_is() {
+    let text = "[providers.openai]\nenabled = false\n[models.m]\nprovider = \"openai\"\n\
+                input_per_million = \"1\"\noutput_per_million = \"2\"";
+    let live = parse(text).unwrap().live;
+    let served = |model: &str| live.model(model).map(|(_, provider)| (provider.name.to_string(), provider.enabled));
+    assert_eq!(served("m"), Some(("openai".to_owned(), false)));
+    assert_eq!(served("gpt-5.4-mini"), None);
+    let shipped = parse(SHIPPED).unwrap().live;
+    assert!(shipped.models.keys().all(|name| shipped.model(name).is_some_and(|(_, provider)| provider.enabled)));
+}
+
+#[test]
+fn pages_are_read_by_whoever_can_and_is_enabled_by_name() {
+    let text = "[providers.leadmagic]\n[providers.openai]\n[providers.zeta]\nkind = \"firecrawl\"\n\
+                [providers.firecrawl]\n[providers.alpha]\nkind = \"firecrawl\"\nenabled = false";
+    let live = parse(text).unwrap().live;
+    assert_eq!(live.scrapers().map(|scraper| scraper.name.as_str()).collect::<Vec<_>>(), ["firecrawl", "zeta"]);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The kinds of value a key can have: how each is read, how it is written back, what it must be.
 
+use crate::domain::KeyPlace;
+use crate::domain::OutputCap;
 use crate::domain::Usd;
 use crate::waterfall::Risky;
 use rust_decimal::Decimal;
@@ -150,6 +152,66 @@ impl Written for Risky {
             Self::KeepLooking => "keep_looking",
             Self::Accept => "accept",
         })
+    }
+}
+
+impl Written for KeyPlace {
+    const FORM: &'static str = "\"authorization\", \"x-api-key\" or \"api-key\"";
+
+    fn from_text(text: &str) -> Option<Self> {
+        match text {
+            "authorization" => Some(Self::Bearer),
+            "x-api-key" => Some(Self::XApiKey),
+            "api-key" => Some(Self::ApiKey),
+            _ => None,
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        match self {
+            // Never in force: the kinds name their usual header.
+            Self::Usual => Value::Null,
+            Self::Bearer => Value::from("authorization"),
+            Self::XApiKey => Value::from("x-api-key"),
+            Self::ApiKey => Value::from("api-key"),
+        }
+    }
+}
+
+impl Written for OutputCap {
+    const FORM: &'static str = "\"max_completion_tokens\" or \"max_tokens\"";
+
+    fn from_text(text: &str) -> Option<Self> {
+        match text {
+            "max_completion_tokens" => Some(Self::MaxCompletionTokens),
+            "max_tokens" => Some(Self::MaxTokens),
+            _ => None,
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        Value::from(match self {
+            Self::MaxCompletionTokens => "max_completion_tokens",
+            Self::MaxTokens => "max_tokens",
+        })
+    }
+}
+
+/// The version of an API that is named by its day.
+#[derive(Clone)]
+pub(super) struct ApiVersion(pub(super) String);
+
+impl Written for ApiVersion {
+    const FORM: &'static str = "a day in quotes, like \"2023-06-01\"";
+
+    fn from_text(text: &str) -> Option<Self> {
+        let has_form = text.split('-').map(str::len).eq([4, 2, 2]);
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+        (has_form && is_plain).then(|| Self(text.to_owned()))
+    }
+
+    fn to_json(&self) -> Value {
+        Value::from(self.0.as_str())
     }
 }
 

@@ -1,17 +1,23 @@
-//! Orders for jobs, and money: stop, resume, top up.
+//! Orders for jobs and campaigns, and money: stop, resume, activate, top up.
 
-use crate::crew::intake::Trouble;
-use crate::crew::intake::conclude;
+use crate::crew::fate::Trouble;
+use crate::crew::fate::conclude;
 use crate::crew::sweep::announce_job;
 use crate::domain::Usd;
+use crate::domain::WorkspaceId;
+use crate::jobs::Activation;
 use crate::jobs::StoredJob;
 use crate::ledger::Booking;
+use crate::ledger::Declined;
 use crate::ledger::LedgerError;
 use crate::messages;
+use crate::messages::CampaignActivate;
 use crate::messages::Incoming;
 use crate::messages::JobAction;
 use crate::messages::JobControl;
+use crate::messages::Message;
 use crate::messages::TopUp;
+use crate::messages::event_id;
 use crate::queue::DeadReason;
 use crate::queue::Queue;
 use crate::queue::rabbitmq::Consumer;
@@ -40,21 +46,19 @@ impl Control {
         let stop = self.engine.tasks.token();
         while let Some(Some(delivery)) = stop.run_until_cancelled(consumer.next()).await {
             let taken = match open(&delivery) {
-                Ok(message) => self.take(message).await,
+                Ok(message) => self.take(message, &mark_of(delivery.message_id.as_deref(), &delivery.body)).await,
                 Err(trouble) => Err(trouble),
             };
             conclude(delivery, taken).await;
         }
     }
 
-    async fn take(&self, message: Incoming) -> Result<(), Trouble> {
+    /// `mark` tells the message from its sender's others.
+    async fn take(&self, message: Incoming, mark: &str) -> Result<(), Trouble> {
         match message {
             Incoming::JobControl(control) => self.steer(control).await,
             Incoming::TopUp(top_up) => self.top_up(top_up).await,
-            Incoming::CampaignActivate(_) => {
-                let later = "campaigns come with a later version".to_owned();
-                Err(Trouble::Refused(DeadReason::UnknownType, later))
-            }
+            Incoming::CampaignActivate(activate) => self.activate(activate, mark).await,
             Incoming::Enrich(_)
             | Incoming::Copy(_)
             | Incoming::ConfigReload(_)
@@ -106,11 +110,24 @@ impl Control {
         Ok(announce_job(&*self.engine.store, &*self.queue, job.key, slices).await?)
     }
 
+    /// Answered by an event that the store keeps with what was decided. Asked once more by the same message,
+    /// it is the same event.
+    async fn activate(&self, activate: CampaignActivate, mark: &str) -> Result<(), Trouble> {
+        let CampaignActivate { workspace_id: workspace, campaign_id: campaign } = activate;
+        let answer = event_id(&[CampaignActivate::KIND, workspace.as_str(), campaign.as_str(), mark]);
+        match self.engine.store.activate_campaign(&workspace, &campaign, Some(&answer)).await? {
+            Activation::Active => tracing::info!(workspace.id = %workspace, "a campaign is active"),
+            Activation::Refused { balance } => {
+                tracing::info!(workspace.id = %workspace, "a campaign is refused: {balance} USD cannot pay for it");
+            }
+        }
+        Ok(())
+    }
+
     async fn top_up(&self, top_up: TopUp) -> Result<(), Trouble> {
         let TopUp { workspace_id: workspace, amount, reference, declined } = top_up;
         if declined {
-            tracing::info!(workspace.id = %workspace, "a top-up was declined: nothing is booked");
-            return Ok(());
+            return self.decline(&workspace, &reference).await;
         }
         let booking = Booking { workspace: workspace.clone(), amount, reference, note: None };
         let booked = self.engine.store.top_up(booking).await.map_err(|error| match error {
@@ -124,6 +141,30 @@ impl Control {
         self.paid.notify_one();
         Ok(())
     }
+
+    /// Money that was asked for does not come.
+    async fn decline(&self, workspace: &WorkspaceId, reference: &str) -> Result<(), Trouble> {
+        match self.engine.store.decline_recharge(workspace, reference).await? {
+            Declined::NotInFlight => {
+                tracing::info!(workspace.id = %workspace, "a top-up was declined that was not asked for");
+            }
+            Declined::Counted => {
+                tracing::info!(workspace.id = %workspace, "a recharge was declined")
+            }
+            Declined::TurnedOff => {
+                tracing::warn!(workspace.id = %workspace, "a recharge was declined: none is asked for any more");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The sender's id of a message. One without is told by what it says: two that say the same are the same.
+fn mark_of(message_id: Option<&str>, body: &[u8]) -> String {
+    match message_id {
+        Some(id) if !id.is_empty() => id.to_owned(),
+        Some(_) | None => String::from_utf8_lossy(body).into_owned(),
+    }
 }
 
 fn open(delivery: &Delivery) -> Result<Incoming, Trouble> {
@@ -133,23 +174,29 @@ fn open(delivery: &Delivery) -> Result<Incoming, Trouble> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crew::intake::fate;
+    use crate::crew::fate::fate;
     use crate::crew::intake::tests::engine;
+    use crate::domain::CampaignId;
     use crate::domain::Fingerprint;
     use crate::domain::JobId;
     use crate::domain::LeadId;
     use crate::domain::Run;
     use crate::domain::WaterfallName;
-    use crate::domain::WorkspaceId;
     use crate::jobs::JobState;
     use crate::jobs::NewJob;
     use crate::jobs::NewLead;
+    use crate::jobs::Work;
+    use crate::keys::WorkspaceSettings;
+    use crate::ledger::Happening;
     use crate::ledger::LeadNo;
+    use crate::ledger::RechargeState;
+    use crate::ledger::RechargeTerms;
     use crate::queue::Fate;
     use crate::queue::MemoryQueue;
     use expect_test::expect;
     use serde_json::Value;
     use serde_json::json;
+    use std::time::Duration;
     use tempfile::TempDir;
 
     async fn control(max_spend: Option<Usd>) -> (Control, TempDir) {
@@ -157,7 +204,7 @@ mod tests {
         let new = NewJob {
             id: JobId::new("job_1"),
             workspace: WorkspaceId::new("acme"),
-            waterfall: WaterfallName::new("work_email"),
+            work: Work::Enrich(WaterfallName::new("work_email")),
             content: Fingerprint::of("job", []),
             slice_size: 2,
             campaign: None,
@@ -174,8 +221,20 @@ mod tests {
     }
 
     async fn take(control: &Control, message: Value) -> Fate {
+        take_marked(control, message, "m1").await
+    }
+
+    async fn take_marked(control: &Control, message: Value, mark: &str) -> Fate {
         let message = messages::read(None, "control", message.to_string().as_bytes()).unwrap();
-        fate(control.take(message).await, 0)
+        fate(control.take(message, mark).await, 0)
+    }
+
+    /// What is to be told, and under which key; from now on it is told.
+    async fn happened(control: &Control) -> Vec<(String, Happening)> {
+        let store = &control.engine.store;
+        let taken = store.take_happenings(100, Duration::from_secs(60)).await.unwrap();
+        store.forget_happenings(taken.iter().map(|stored| stored.seq).collect()).await.unwrap();
+        taken.into_iter().map(|stored| (stored.key, stored.what)).collect()
     }
 
     async fn job(control: &Control) -> StoredJob {
@@ -220,23 +279,75 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_campaign_is_activated_once_its_wallet_can_pay_and_each_order_has_its_own_answer() {
+        let (control, _folder) = control(None).await;
+        let activate = || json!({"workspace_id": "acme", "campaign_id": "cmp_1"});
+        assert_eq!(take_marked(&control, activate(), "m1").await, Fate::Ack);
+        let refused = happened(&control).await;
+        let (workspace, campaign) = (WorkspaceId::new("acme"), "cmp_1".to_owned());
+        let expected = Happening::CampaignRefused { workspace: workspace.clone(), campaign: campaign.clone() };
+        assert_eq!(refused.iter().map(|(_, what)| what).collect::<Vec<_>>(), [&expected]);
+
+        let top_up = json!({"workspace_id": "acme", "amount": "5.00", "ref": "in_1"});
+        assert_eq!(take(&control, top_up).await, Fate::Ack);
+        let mut keys = Vec::new();
+        for mark in ["m2", "m2", "m3"] {
+            assert_eq!(take_marked(&control, activate(), mark).await, Fate::Ack);
+            let told = happened(&control).await;
+            let expected = Happening::CampaignActivated { workspace: workspace.clone(), campaign: campaign.clone() };
+            // The same order once more may be answered once more, as the same event.
+            assert!(told.iter().all(|(_, what)| *what == expected), "{told:?}");
+            keys.extend(told.into_iter().map(|(key, _)| key));
+        }
+        keys.dedup();
+        assert_eq!(keys.len(), 2, "{keys:?}");
+        let campaigns = control.engine.store.campaigns(&workspace).await.unwrap();
+        let campaigns: Vec<_> = campaigns.iter().map(|stored| (stored.id.clone(), stored.active)).collect();
+        assert_eq!(campaigns, [(CampaignId::new("cmp_1"), true)]);
+    }
+
+    #[test]
+    fn a_message_without_an_id_is_known_by_what_it_says() {
+        for (id, mark) in [(Some("m1"), "m1"), (Some(""), "{}"), (None, "{}")] {
+            assert_eq!(mark_of(id, b"{}"), mark);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_declined_recharge_is_answered_and_not_booked() {
+        let (control, _folder) = control(None).await;
+        let (store, workspace) = (&control.engine.store, WorkspaceId::new("acme"));
+        let usd = |text: &str| text.parse::<Usd>().unwrap();
+        let recharge = Some(RechargeTerms::usual(usd("10"), usd("25")));
+        let settings = WorkspaceSettings { recharge, ..WorkspaceSettings::new() };
+        store.set_workspace(&workspace, settings).await.unwrap();
+        assert_eq!(store.ask_recharges().await.unwrap(), 1);
+        let asked = store.recharges(&workspace, 1).await.unwrap().remove(0);
+        for _ in 0..2 {
+            let declined = json!({"workspace_id": "acme", "ref": asked.reference.as_str(), "declined": true});
+            assert_eq!(take(&control, declined).await, Fate::Ack);
+        }
+        let answered = store.recharges(&workspace, 1).await.unwrap().remove(0);
+        assert_eq!((answered.reference, answered.state), (asked.reference, RechargeState::Declined));
+        assert_eq!(store.balance(&workspace).await.unwrap().unwrap().balance, Usd::ZERO);
+    }
+
+    #[tokio::test]
     async fn what_cannot_be_done_says_why() {
         let (control, _folder) = control(None).await;
         let mut told = String::new();
         for message in [
             json!({"job_id": "job_2", "action": "cancel"}),
             json!({"job_id": "job_1", "action": "resume", "max_spend": "1"}),
-            json!({"workspace_id": "acme", "campaign_id": "cmp_1"}),
             json!({"request_id": "r1", "from": "files"}),
         ] {
             let kind = message.get("request_id").map(|_| "weir.config_reload.v1");
             let message = messages::read(kind, "control", message.to_string().as_bytes()).unwrap();
-            told += &format!("{:?}\n", fate(control.take(message).await, 0));
+            told += &format!("{:?}\n", fate(control.take(message, "m1").await, 0));
         }
         expect![[r#"
             Dead(Invalid, "job_id names no job")
             Dead(Invalid, "max_spend may only rise: the job has none, and so no limit to raise")
-            Dead(UnknownType, "campaigns come with a later version")
             Dead(UnknownType, "a message of this type does not belong on weir.jobcontrol")
         "#]]
         .assert_eq(&told);

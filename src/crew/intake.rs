@@ -1,76 +1,38 @@
 //! Jobs in: each lies whole in the store before its message is acknowledged.
 
-use crate::crew::sources::SourceError;
+use crate::crew::fate::Trouble;
+use crate::crew::fate::conclude;
+use crate::crew::order::Order;
 use crate::crew::sources::Sources;
 use crate::crew::sweep::announce_job;
-use crate::domain::Fingerprint;
-use crate::domain::JobId;
-use crate::domain::WaterfallName;
 use crate::jobs::JobState;
 use crate::jobs::NewJob;
 use crate::jobs::NewLead;
-use crate::jobs::Reply;
 use crate::jobs::StoredJob;
+use crate::jobs::Work;
 use crate::ledger::LeadNo;
-use crate::ledger::LedgerError;
 use crate::lists;
 use crate::lists::Field;
 use crate::lists::Input;
-use crate::lists::ListError;
 use crate::lists::Mapping;
+use crate::lists::Need;
 use crate::lists::Scan;
-use crate::messages;
-use crate::messages::EnrichmentJob;
-use crate::messages::Incoming;
 use crate::messages::Leads;
 use crate::messages::RawLead;
-use crate::messages::Refusal;
-use crate::messages::is_id;
-use crate::metrics;
-use crate::queue::DeadReason;
-use crate::queue::Fate;
 use crate::queue::Queue;
-use crate::queue::RetryAfter;
 use crate::queue::rabbitmq::Consumer;
-use crate::queue::rabbitmq::Delivery;
-use crate::queue::rabbitmq::Settled;
 use crate::worker;
 use crate::worker::Engine;
-use crate::worker::IntakeError;
-use sha2::Digest;
-use sha2::Sha256;
 use std::borrow::Cow;
 use std::sync::Arc;
 use tokio::task::spawn_blocking;
 
-/// A message that the store itself refuses, not for being away, is given up after so many tries: two minutes.
-pub(super) const STORE_TRIES: u32 = 10;
-/// A list that cannot be fetched is given up after so many tries: an hour.
-const SOURCE_TRIES: u32 = 60;
-
-/// Takes jobs from `weir.enrich`, one at a time.
+/// Takes jobs from `weir.enrich` and `weir.copy`, one at a time from each.
 pub(super) struct Intake {
     engine: Arc<Engine>,
     queue: Arc<dyn Queue>,
     sources: Sources,
     slice_size: u32,
-}
-
-/// Why a message is not done with.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Trouble {
-    /// It can never be done.
-    #[error("{1}")]
-    Refused(DeadReason, String),
-    /// The store did not do it.
-    #[error(transparent)]
-    Store(#[from] LedgerError),
-    /// Somebody else is at it.
-    #[error("somebody else is loading the job")]
-    Busy,
-    /// Something else is away for now.
-    #[error("{0}")]
-    Passing(String),
 }
 
 impl Intake {
@@ -79,11 +41,11 @@ impl Intake {
         Self { engine, queue, sources, slice_size }
     }
 
-    /// Until a stop. A job that is being loaded then is somebody else's at once.
-    pub(super) async fn run(self, mut consumer: Consumer) {
+    /// Takes what one queue delivers, until a stop. A job that is being loaded then is somebody else's at once.
+    pub(super) async fn run(self: Arc<Self>, mut consumer: Consumer) {
         let stop = self.engine.tasks.token();
         while let Some(Some(delivery)) = stop.run_until_cancelled(consumer.next()).await {
-            let taking = self.take(open(&delivery));
+            let taking = self.take(Order::open(&delivery));
             let Some(taken) = stop.run_until_cancelled(taking).await else {
                 // Where it cannot be given back, it comes again by itself.
                 let _ = delivery.leave().await;
@@ -93,41 +55,35 @@ impl Intake {
         }
     }
 
-    async fn take(&self, opened: Result<(EnrichmentJob, Option<Reply>), Trouble>) -> Result<(), Trouble> {
-        let (job, reply) = opened?;
-        let content = content_of(&job);
-        let known = self.engine.store.find_job(&job.job_id).await?;
+    async fn take(&self, opened: Result<Order, Trouble>) -> Result<(), Trouble> {
+        let Order { id, workspace, campaign, wanted, content, max_spend, auto_resume, leads, reply } = opened?;
+        let known = self.engine.store.find_job(&id).await?;
         if let Some(known) = &known {
-            if known.workspace != job.workspace_id {
-                return Err(other_workspace(&known.id));
+            if known.workspace != workspace {
+                return Err(Trouble::other_workspace(&id));
             }
             if known.content != content {
-                return Err(other_content(&known.id));
+                return Err(Trouble::other_content(&id));
             }
             if known.state != JobState::Loading {
                 return self.take_again(known).await;
             }
         }
-        let waterfall = match known {
-            Some(known) => known.waterfall,
-            None => self.waterfall(job.waterfall.as_deref())?,
+        let work = match known {
+            Some(known) => known.work,
+            None => wanted.resolve(&self.engine.works.live())?,
         };
-        let new = NewJob {
-            id: job.job_id,
-            workspace: job.workspace_id,
-            waterfall,
-            content,
-            slice_size: self.slice_size,
-            campaign: job.campaign_id,
-            max_spend: job.max_spend,
-            auto_resume: job.auto_resume,
-            reply,
-        };
+        let need = need_of(&work);
+        let slice_size = self.slice_size;
+        let new = NewJob { id, workspace, work, content, slice_size, campaign, max_spend, auto_resume, reply };
         let store = &*self.engine.store;
-        let taken = match job.leads {
-            Leads::Inline(leads) => worker::take_in_leads(store, new, (1..).zip(leads).map(new_lead).collect()).await?,
+        let taken = match leads {
+            Leads::Inline(leads) => {
+                let leads = (1..).zip(leads).map(|(n, raw)| new_lead(need, n, raw));
+                worker::take_in_leads(store, new, leads.collect()).await?
+            }
             Leads::From(address) => {
-                let (input, scan) = scan(self.sources.open(&address).await?).await?;
+                let (input, scan) = scan(need, self.sources.open(&address).await?).await?;
                 worker::take_in(store, new, &input, &scan).await?
             }
         };
@@ -136,7 +92,8 @@ impl Intake {
             let used = "row numbers are used instead";
             tracing::warn!(job.id = %job.id, "the lead id {id} stands in the list more than once: {used}");
         }
-        tracing::info!(job.id = %job.id, workspace.id = %job.workspace, leads = job.leads, "a job is taken in");
+        let (leads, kind) = (job.leads, job.work.kind());
+        tracing::info!(job.id = %job.id, workspace.id = %job.workspace, leads, "a job is taken in: {kind}");
         self.announce(&job).await
     }
 
@@ -150,152 +107,19 @@ impl Intake {
         let slices = self.engine.settings.slices_per_job;
         Ok(announce_job(&*self.engine.store, &*self.queue, job.key, slices).await?)
     }
-
-    fn waterfall(&self, named: Option<&str>) -> Result<WaterfallName, Trouble> {
-        let live = self.engine.works.live();
-        match live.default_waterfall(named) {
-            Ok(waterfall) => Ok(waterfall.name.clone()),
-            // Anything may stand in the field; what could be a name is repeated.
-            Err(problem) if named.is_none_or(is_id) => {
-                Err(Trouble::Refused(DeadReason::UnknownWaterfall, format!("waterfall: {problem}")))
-            }
-            Err(_) => {
-                let problem = "waterfall names none that is in the configuration".to_owned();
-                Err(Trouble::Refused(DeadReason::UnknownWaterfall, problem))
-            }
-        }
-    }
 }
 
-/// What came of a message, as its delivery ends.
-pub(super) fn fate(taken: Result<(), Trouble>, tries: u32) -> Fate {
-    let trouble = match taken {
-        Ok(()) => return Fate::Ack,
-        Err(trouble) => trouble,
-    };
-    let again = Fate::Retry(RetryAfter::tries(tries));
-    match trouble {
-        Trouble::Refused(reason, detail) => Fate::Dead(reason, detail),
-        Trouble::Store(error) if error.is_transient() || tries < STORE_TRIES => again,
-        Trouble::Passing(_) if tries < SOURCE_TRIES => again,
-        Trouble::Store(_) => Fate::Dead(DeadReason::GaveUp, format!("the store has refused it {tries} times")),
-        Trouble::Passing(problem) => Fate::Dead(DeadReason::GaveUp, format!("{problem}; tried {tries} times")),
-        // Two that load it in turn would chase each other; this one goes slower with each try.
-        Trouble::Busy => Fate::Retry(RetryAfter::tries(tries.max(3))),
+/// What makes a lead one that this can be done for.
+const fn need_of(work: &Work) -> Need {
+    match work {
+        Work::Enrich(_) => Need::Lookup,
+        Work::Copy(_) => Need::Anything,
     }
-}
-
-/// Ends a delivery by what came of it.
-pub(super) async fn conclude(delivery: Delivery, taken: Result<(), Trouble>) {
-    let Delivery { source, tries, .. } = &delivery;
-    match &taken {
-        Ok(()) | Err(Trouble::Refused(..)) => {}
-        Err(trouble) if *tries == 0 => tracing::warn!(queue = source, "{trouble}; the message comes again"),
-        Err(trouble) => tracing::debug!(queue = source, tries, "{trouble}; the message comes again"),
-    }
-    let fate = fate(taken, *tries);
-    settle(delivery, fate).await;
-}
-
-/// Ends a delivery; what goes to `weir.dead` is counted and said.
-pub(super) async fn settle(delivery: Delivery, fate: Fate) {
-    match &fate {
-        Fate::Ack | Fate::Retry(_) => {}
-        Fate::Dead(reason, detail) => {
-            metrics::dead_letter(*reason);
-            let (queue, reason) = (&delivery.source, reason.as_str());
-            tracing::warn!(queue, reason, "a message goes to weir.dead: {detail}");
-        }
-    }
-    match delivery.settle(fate).await {
-        Settled::Done | Settled::LostClaim => {}
-    }
-}
-
-impl Trouble {
-    /// A message whose type belongs elsewhere.
-    pub(super) fn misplaced(queue: &str) -> Self {
-        Self::Refused(DeadReason::UnknownType, format!("a message of this type does not belong on {queue}"))
-    }
-
-    pub(super) fn invalid(detail: &str) -> Self {
-        Self::Refused(DeadReason::Invalid, detail.to_owned())
-    }
-}
-
-impl From<Refusal> for Trouble {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal.reason, refusal.detail)
-    }
-}
-
-impl From<SourceError> for Trouble {
-    fn from(error: SourceError) -> Self {
-        match error {
-            SourceError::Refused(problem) => Self::Refused(DeadReason::SourceRefused, format!("leads_from {problem}")),
-            SourceError::Passing(problem) => Self::Passing(format!("leads_from {problem}")),
-        }
-    }
-}
-
-impl From<ListError> for Trouble {
-    fn from(error: ListError) -> Self {
-        let problem = format!("leads_from: {error}");
-        if error.is_bad_input() { Self::Refused(DeadReason::Invalid, problem) } else { Self::Passing(problem) }
-    }
-}
-
-impl From<IntakeError> for Trouble {
-    fn from(error: IntakeError) -> Self {
-        match error {
-            IntakeError::List(error) => error.into(),
-            IntakeError::Store(error) => error.into(),
-            IntakeError::OtherContent(id) => other_content(&id),
-            IntakeError::OtherWorkspace(id) => other_workspace(&id),
-            IntakeError::RepeatedId(_) => Self::invalid("leads: a lead_id is used twice"),
-            IntakeError::TooMany { most } => Self::invalid(&format!("leads: a job has {most} at most")),
-            IntakeError::Superseded => Self::Busy,
-        }
-    }
-}
-
-fn other_content(id: &JobId) -> Trouble {
-    Trouble::Refused(DeadReason::Conflict, format!("job_id {id} was used before for other content"))
-}
-
-/// Whose it is, is nobody's business.
-fn other_workspace(id: &JobId) -> Trouble {
-    Trouble::Refused(DeadReason::Conflict, format!("job_id {id} was used before by another workspace"))
-}
-
-fn open(delivery: &Delivery) -> Result<(EnrichmentJob, Option<Reply>), Trouble> {
-    let reply_to = delivery.reply_to.clone().filter(|queue| !queue.is_empty());
-    let reply = reply_to.map(|to| Reply { to, correlation_id: delivery.correlation_id.clone() });
-    match messages::read(delivery.kind.as_deref(), &delivery.routing_key, &delivery.body)? {
-        Incoming::Enrich(job) => Ok((job, reply)),
-        Incoming::Copy(_)
-        | Incoming::JobControl(_)
-        | Incoming::TopUp(_)
-        | Incoming::CampaignActivate(_)
-        | Incoming::ConfigReload(_)
-        | Incoming::Presence(_)
-        | Incoming::KeysChanged(_)
-        | Incoming::WorkerStopped(_) => Err(Trouble::misplaced(&delivery.source)),
-    }
-}
-
-/// Case counts: another spelling is other content.
-fn content_of(job: &EnrichmentJob) -> Fingerprint {
-    let mut bytes = [0; 16];
-    for (to, from) in bytes.iter_mut().zip(Sha256::digest(job.canonical())) {
-        *to = from;
-    }
-    Fingerprint::from_bytes(bytes)
 }
 
 /// A lead as a row of a list would make it.
-fn new_lead((n, raw): (u32, RawLead)) -> NewLead {
-    let lead = lists::lead_of(|field| {
+fn new_lead(need: Need, n: u32, raw: RawLead) -> NewLead {
+    let lead = lists::lead_of(need, |field| {
         let text = match field {
             Field::LeadId => None,
             Field::FirstName => raw.first_name.as_deref(),
@@ -313,8 +137,9 @@ fn new_lead((n, raw): (u32, RawLead)) -> NewLead {
 }
 
 /// Looks the list through, before anything of it is stored.
-async fn scan(input: Input) -> Result<(Input, Scan), Trouble> {
-    let scanning = spawn_blocking(move || lists::scan(&input, None, &Mapping::default()).map(|scan| (input, scan)));
+async fn scan(need: Need, input: Input) -> Result<(Input, Scan), Trouble> {
+    let scanning =
+        spawn_blocking(move || lists::scan(&input, None, &Mapping::default(), need).map(|scan| (input, scan)));
     let scanned = scanning.await.map_err(|_| Trouble::Passing("leads_from: its reading was stopped".to_owned()))?;
     Ok(scanned?)
 }
@@ -323,13 +148,21 @@ async fn scan(input: Input) -> Result<(Input, Scan), Trouble> {
 pub(super) mod tests {
     use super::*;
     use crate::config::prepare_inline;
+    use crate::crew::fate::fate;
+    use crate::domain::JobId;
     use crate::domain::LeadId;
+    use crate::domain::Purpose;
+    use crate::domain::WaterfallName;
     use crate::domain::WorkerId;
     use crate::http::Client;
     use crate::http::Gates;
     use crate::jobs::Claimant;
     use crate::jobs::Tenure;
     use crate::ledger::SliceNo;
+    use crate::messages;
+    use crate::messages::Incoming;
+    use crate::queue::DeadReason;
+    use crate::queue::Fate;
     use crate::queue::MemoryQueue;
     use crate::store::Nature;
     use crate::store::SqliteStore;
@@ -350,6 +183,14 @@ pub(super) mod tests {
         [providers.leadmagic]
         house_key = "env:KEY"
         credit_price = "0.0125"
+        [providers.openai]
+        house_key = "env:KEY"
+        [models."gpt-5.4-mini"]
+        provider = "openai"
+        input_per_million = "0.75"
+        cached_input_per_million = "0.075"
+        cache_write_per_million = "0.75"
+        output_per_million = "4.50"
         [waterfalls.work_email]
         find = ["leadmagic"]
     "#;
@@ -382,13 +223,41 @@ pub(super) mod tests {
         (Intake::new(engine, Arc::<MemoryQueue>::clone(&queue), sources, 2), queue, folder)
     }
 
+    /// A job as its queue would deliver it: one that says what is to be written is a copy job.
     fn read(message: &Value) -> Incoming {
-        messages::read(None, "enrich", message.to_string().as_bytes()).unwrap()
+        let routing_key = if message.get("instructions").is_some() { "copy" } else { "enrich" };
+        messages::read(None, routing_key, message.to_string().as_bytes()).unwrap()
+    }
+
+    fn order(message: &Value) -> Order {
+        let message = read(message);
+        let queue = if let Incoming::Copy(_) = &message { "weir.copy" } else { "weir.enrich" };
+        Order::of(message, queue, None).unwrap()
     }
 
     async fn take(intake: &Intake, message: &Value) -> Fate {
-        let Incoming::Enrich(job) = read(message) else { panic!("not a job") };
-        fate(intake.take(Ok((job, None))).await, 0)
+        fate(intake.take(Ok(order(message))).await, 0)
+    }
+
+    async fn stored(intake: &Intake, id: &str) -> StoredJob {
+        intake.engine.store.find_job(&JobId::new(id)).await.unwrap().unwrap()
+    }
+
+    fn copy_job(id: &str) -> Value {
+        json!({
+            "job_id": id,
+            "workspace_id": "acme",
+            "purpose": "warmup",
+            "model": "gpt-5.4-mini",
+            "max_output_tokens": 300,
+            "instructions": "Write.",
+            "leads": [
+                {"lead_id": "1", "email": "ada@acme.test"},
+                {"lead_id": "2", "first_name": "Bea"},
+                {"lead_id": "3", "domain": "acme.test"},
+                {"lead_id": "4", "domain": "n/a", "first_name": " "},
+            ],
+        })
     }
 
     fn leads(count: u32) -> Vec<Value> {
@@ -401,8 +270,9 @@ pub(super) mod tests {
         let mut message = json!({"job_id": "job_1", "workspace_id": "acme", "leads": leads(4)});
         message["leads"][3] = json!({"lead_id": "4", "company": "Acme"});
         assert_eq!(take(&intake, &message).await, Fate::Ack);
-        let job = intake.engine.store.find_job(&JobId::new("job_1")).await.unwrap().unwrap();
-        assert_eq!((job.state, job.leads, job.waterfall.as_str()), (JobState::Queued, 4, "work_email"));
+        let job = stored(&intake, "job_1").await;
+        assert_eq!((job.state, job.leads), (JobState::Queued, 4));
+        assert_eq!((job.work.kind(), job.work.name()), ("enrich", "work_email"));
         let progress = intake.engine.store.progress(job.key).await.unwrap();
         assert_eq!((progress.leads, progress.done), (4, 1));
         for slice in [0, 1] {
@@ -415,7 +285,7 @@ pub(super) mod tests {
         assert_eq!(take(&intake, &message).await, used("for other content"));
         message["workspace_id"] = json!("umbrella");
         assert_eq!(take(&intake, &message).await, used("by another workspace"));
-        let again = intake.engine.store.find_job(&JobId::new("job_1")).await.unwrap().unwrap();
+        let again = stored(&intake, "job_1").await;
         assert_eq!((again.workspace, again.leads, again.run), (job.workspace, 4, job.run));
     }
 
@@ -423,12 +293,12 @@ pub(super) mod tests {
     async fn an_interrupted_load_is_begun_anew() {
         let (intake, _queue, _folder) = intake(&[]);
         let message = json!({"job_id": "job_1", "workspace_id": "acme", "leads": leads(3)});
-        let Incoming::Enrich(job) = read(&message) else { panic!("not a job") };
+        let Order { id, workspace, content, leads: raw, .. } = order(&message);
         let new = NewJob {
-            id: job.job_id.clone(),
-            workspace: job.workspace_id.clone(),
-            waterfall: WaterfallName::new("work_email"),
-            content: content_of(&job),
+            id,
+            workspace,
+            work: Work::Enrich(WaterfallName::new("work_email")),
+            content,
             slice_size: 2,
             campaign: None,
             max_spend: None,
@@ -438,8 +308,8 @@ pub(super) mod tests {
         let store = &intake.engine.store;
         let key = store.create_job(new).await.unwrap().key;
         let interrupted = store.begin_load(key).await.unwrap().unwrap();
-        let Leads::Inline(raw) = job.leads else { panic!("no leads") };
-        let half = (1..).zip(raw).take(2).map(new_lead).collect();
+        let Leads::Inline(raw) = raw else { panic!("no leads") };
+        let half = (1..).zip(raw).take(2).map(|(n, raw)| new_lead(Need::Lookup, n, raw)).collect();
         store.load_leads(interrupted, half).await.unwrap();
 
         assert_eq!(take(&intake, &message).await, Fate::Ack);
@@ -458,7 +328,7 @@ pub(super) mod tests {
             json!({"job_id": id, "workspace_id": "acme", "leads_from": address})
         };
         assert_eq!(take(&intake, &message("good", "good.csv")).await, Fate::Ack);
-        let job = intake.engine.store.find_job(&JobId::new("good")).await.unwrap().unwrap();
+        let job = stored(&intake, "good").await;
         let lead = intake.engine.store.find_lead(job.key, &LeadId::new("2")).await.unwrap();
         assert_eq!((job.leads, lead), (2, Some(LeadNo(2))));
 
@@ -472,6 +342,64 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
+    async fn a_copy_job_is_stored_with_its_brief_and_every_lead_that_says_anything() {
+        let (intake, queue, _folder) = intake(&[]);
+        for _ in 0..2 {
+            assert_eq!(take(&intake, &copy_job("copy_1")).await, Fate::Ack);
+        }
+        let job = stored(&intake, "copy_1").await;
+        assert_eq!((job.state, job.leads), (JobState::Queued, 4));
+        let brief = job.work.brief().unwrap();
+        assert_eq!(
+            (brief.purpose, brief.model.as_str(), brief.max_output_tokens),
+            (Purpose::Warmup, "gpt-5.4-mini", 300)
+        );
+        assert_eq!(brief.instructions, "Write.");
+        // One lead says nothing, and has ended.
+        assert_eq!(intake.engine.store.progress(job.key).await.unwrap().done, 1);
+        assert_eq!(queue.receive().await.unwrap().message.slice, SliceNo(0));
+
+        let mut enrich = copy_job("copy_1");
+        enrich.as_object_mut().unwrap().remove("instructions");
+        let used = "job_id copy_1 was used before for other content".to_owned();
+        assert_eq!(take(&intake, &enrich).await, Fate::Dead(DeadReason::Conflict, used));
+    }
+
+    #[tokio::test]
+    async fn a_copy_jobs_list_is_read_by_the_same_rule_as_its_leads() {
+        let lists = tempfile::tempdir().unwrap();
+        let (intake, _queue, _folder) = intake(&[lists.path()]);
+        std::fs::write(lists.path().join("list.csv"), "id,first_name,domain\na,Ada,\nb,,acme.test\nc,,n/a\n").unwrap();
+        for (id, message, done) in [("copy_1", copy_job("copy_1"), 1), ("job_1", json!({"workspace_id": "acme"}), 3)] {
+            let mut message = message;
+            message["job_id"] = json!(id);
+            message["leads"] = json!(null);
+            message["leads_from"] = json!(format!("file://{}/list.csv", lists.path().display()));
+            assert_eq!(take(&intake, &message).await, Fate::Ack);
+            let job = stored(&intake, id).await;
+            let progress = intake.engine.store.progress(job.key).await.unwrap();
+            assert_eq!((job.leads, progress.done), (3, done), "{id}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_model_that_is_not_there_is_named_if_it_can_be_a_name() {
+        let (intake, _queue, _folder) = intake(&[]);
+        let mut told = String::new();
+        for model in ["gpt-2", "ada@acme.test"] {
+            let mut message = copy_job("copy_1");
+            message["model"] = json!(model);
+            told += &format!("{:?}\n", take(&intake, &message).await);
+        }
+        expect![[r#"
+            Dead(UnknownModel, "model: there is no model `gpt-2`; there are: gpt-5.4-mini")
+            Dead(UnknownModel, "model names none that is in the configuration")
+        "#]]
+        .assert_eq(&told);
+        assert!(intake.engine.store.find_job(&JobId::new("copy_1")).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
     async fn a_waterfall_that_is_not_there_is_named_if_it_can_be_a_name() {
         let (intake, _queue, _folder) = intake(&[]);
         let mut told = String::new();
@@ -482,39 +410,6 @@ pub(super) mod tests {
         expect![[r#"
             Dead(UnknownWaterfall, "waterfall: there is no waterfall `phones`; there are: work_email")
             Dead(UnknownWaterfall, "waterfall names none that is in the configuration")
-        "#]]
-        .assert_eq(&told);
-    }
-
-    #[test]
-    fn a_trouble_that_may_pass_is_tried_again_and_one_that_stays_is_given_up() {
-        let away = || Err(Trouble::Store(LedgerError::Unavailable("gone".to_owned())));
-        let broken = || Err(Trouble::Store(LedgerError::Corrupt("broken".to_owned())));
-        let cut = || Err(Trouble::Passing("leads_from was cut".to_owned()));
-        let mut told = String::new();
-        for (name, trouble, tries) in [
-            ("away", away(), 0),
-            ("away", away(), 9_999),
-            ("broken", broken(), 9),
-            ("broken", broken(), 10),
-            ("cut", cut(), 59),
-            ("cut", cut(), 60),
-            ("busy", Err(Trouble::Busy), 0),
-            ("busy", Err(Trouble::Busy), 9),
-            ("done", Ok(()), 5),
-        ] {
-            told += &format!("{name} after {tries}: {:?}\n", fate(trouble, tries));
-        }
-        expect![[r#"
-            away after 0: Retry(OneSecond)
-            away after 9999: Retry(OneMinute)
-            broken after 9: Retry(OneMinute)
-            broken after 10: Dead(GaveUp, "the store has refused it 10 times")
-            cut after 59: Retry(OneMinute)
-            cut after 60: Dead(GaveUp, "leads_from was cut; tried 60 times")
-            busy after 0: Retry(TenSeconds)
-            busy after 9: Retry(OneMinute)
-            done after 5: Ack
         "#]]
         .assert_eq(&told);
     }

@@ -1,17 +1,21 @@
 //! What a worker process does beside working leads.
 //!
-//! Knows how jobs and control messages come in, how results and happenings go out, how workers know of
-//! each other, and how a process starts and drains.
+//! Knows how jobs and control messages come in, how results and happenings go out, when wallets are asked to
+//! be filled, how workers know of each other, and how a process starts and drains.
 //! Invariant: decides nothing about leads and money (`worker`, `store`). Nothing is acknowledged before
 //! it is recorded, and nothing that is recorded is lost with a message.
 
 mod control;
+mod fate;
 mod gauges;
 mod intake;
 mod leases;
+mod notices;
+mod order;
 mod presence;
 mod pulse;
 mod readiness;
+mod recharges;
 mod relay;
 mod reload;
 mod resumes;

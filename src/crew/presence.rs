@@ -239,7 +239,7 @@ impl Presence {
             correlation_id: None,
             reply_to: None,
             headers: Vec::new(),
-            body: message.to_json().to_string().into_bytes(),
+            body: message.to_body(),
         };
         self.publisher.publish(outgoing).await
     }

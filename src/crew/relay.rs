@@ -1,29 +1,17 @@
 //! Happenings on their way out: each was written in the commit that caused it, and any worker tells it.
 
 use crate::clock;
+use crate::crew::notices::completion_of;
+use crate::crew::notices::notice_of;
+use crate::crew::notices::wallet_of;
 use crate::crew::teller::Episode;
 use crate::crew::teller::event;
 use crate::crew::teller::reply_copy;
-use crate::domain::CampaignId;
-use crate::domain::KeySource;
-use crate::domain::Reason;
-use crate::domain::Run;
-use crate::domain::Usd;
-use crate::jobs::Progress;
-use crate::jobs::StoredJob;
+use crate::ledger::Burn;
 use crate::ledger::Happening;
 use crate::ledger::LedgerError;
 use crate::ledger::StoredHappening;
-use crate::messages::CampaignDeactivated;
-use crate::messages::JobCompleted;
-use crate::messages::KeyRejected;
-use crate::messages::Message;
-use crate::messages::ProviderOutOfCredits;
-use crate::messages::WalletEmpty;
-use crate::messages::WalletLow;
-use crate::messages::event_id;
 use crate::messages::must_be_routed;
-use crate::messages::run_event_id;
 use crate::metrics;
 use crate::queue::NotPublished;
 use crate::queue::Outgoing;
@@ -137,7 +125,8 @@ impl Relay {
 
     async fn messages_of(&self, stored: &StoredHappening) -> Result<Vec<Outgoing>, LedgerError> {
         let Happening::JobCompleted { job, run, .. } = &stored.what else {
-            return Ok(notice_of(stored).into_iter().collect());
+            let burn = self.burn_of(&stored.what).await;
+            return Ok(notice_of(stored, burn).into_iter().collect());
         };
         let Some(job) = self.store.read_job(*job).await? else {
             tracing::error!(job = job.0, "a job that has completed is not in the store: nobody is told");
@@ -150,6 +139,11 @@ impl Relay {
         let told = event(&completed, &completed.event_id);
         let reply = job.reply.as_ref().map(|reply| reply_copy(&told, reply));
         Ok(std::iter::once(told).chain(reply).collect())
+    }
+
+    /// How fast the wallet is spent that this is about.
+    async fn burn_of(&self, what: &Happening) -> Option<Burn> {
+        if_known(self.store.burn(wallet_of(what)?).await)
     }
 
     async fn publish(&self, message: Outgoing) -> Relayed {
@@ -196,6 +190,14 @@ impl Relay {
     }
 }
 
+/// What cannot be read now is left out: an alarm is not held back for it.
+fn if_known(burn: Result<Option<Burn>, LedgerError>) -> Option<Burn> {
+    burn.unwrap_or_else(|error| {
+        tracing::debug!("how fast a wallet is spent is not told: {error}");
+        None
+    })
+}
+
 /// At once while there is more, and slowly while nothing gets through.
 fn pause_after(taken: usize, told: usize) -> Duration {
     if taken > 0 && told == 0 {
@@ -225,145 +227,14 @@ fn fate(answer: &Result<(), NotPublished>, must_arrive: bool) -> Relayed {
     }
 }
 
-/// What a happening is told as. `None` for a completion: it says what only the job knows.
-fn notice_of(stored: &StoredHappening) -> Option<Outgoing> {
-    let event_id = event_id(&[stored.what.kind(), &stored.key]);
-    let id = event_id.clone();
-    let at = clock::timestamp(stored.at_ms);
-    Some(match stored.what.clone() {
-        Happening::WalletLow { workspace, balance, threshold } => {
-            event(&WalletLow { event_id, at, workspace_id: workspace, balance, threshold }, &id)
-        }
-        Happening::WalletEmpty { workspace, balance, threshold } => {
-            event(&WalletEmpty { event_id, at, workspace_id: workspace, balance, threshold }, &id)
-        }
-        Happening::CampaignDeactivated { workspace, campaign } => {
-            let (workspace_id, campaign_id) = (workspace, CampaignId::new(campaign));
-            let reason = Reason::WalletEmpty;
-            event(&CampaignDeactivated { event_id, at, workspace_id, campaign_id, reason }, &id)
-        }
-        Happening::KeyRejected { workspace, provider, key_source } => {
-            event(&KeyRejected { event_id, at, workspace_id: workspace, provider, key_source }, &id)
-        }
-        Happening::ProviderOutOfCredits { provider } => {
-            let key_source = KeySource::House;
-            event(&ProviderOutOfCredits { event_id, at, workspace_id: None, provider, key_source }, &id)
-        }
-        Happening::JobCompleted { .. } => return None,
-    })
-}
-
-/// A completion with how its job stands now.
-fn completion_of(job: &StoredJob, progress: &Progress, cost: Usd, run: Run, at: String) -> JobCompleted {
-    JobCompleted {
-        event_id: run_event_id(JobCompleted::KIND, &job.id, None, run),
-        at,
-        job_id: job.id.clone(),
-        workspace_id: job.workspace.clone(),
-        campaign_id: job.campaign.clone(),
-        by_status: progress.by_status.iter().copied().filter(|(_, leads)| *leads > 0).collect(),
-        by_reason: progress.by_reason.iter().copied().filter(|(_, leads)| *leads > 0).collect(),
-        cost,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::CampaignId;
-    use crate::domain::Fingerprint;
-    use crate::domain::JobId;
-    use crate::domain::ProviderName;
-    use crate::domain::Status;
-    use crate::domain::WaterfallName;
-    use crate::domain::WorkspaceId;
-    use crate::jobs::JobState;
-    use crate::ledger::AccountId;
-    use crate::ledger::JobKey;
-    use expect_test::expect;
-
-    fn stored(what: Happening) -> StoredHappening {
-        StoredHappening { seq: 1, key: "acme/7".to_owned(), at_ms: 1_800_000_000_000, what }
-    }
-
-    fn acme() -> WorkspaceId {
-        WorkspaceId::new("acme")
-    }
-
-    fn completed() -> Happening {
-        Happening::JobCompleted { workspace: acme(), job: JobKey(1), run: Run::FIRST }
-    }
-
-    fn happenings() -> [Happening; 6] {
-        let provider = ProviderName::new("leadmagic");
-        let (balance, threshold) = (Usd::from_nanos(5_000_000), Usd::from_nanos(10_000_000_000));
-        [
-            Happening::WalletLow { workspace: acme(), balance, threshold },
-            Happening::WalletEmpty { workspace: acme(), balance, threshold },
-            Happening::CampaignDeactivated { workspace: acme(), campaign: "cmp_1".to_owned() },
-            Happening::KeyRejected { workspace: Some(acme()), provider: provider.clone(), key_source: KeySource::Own },
-            Happening::KeyRejected { workspace: None, provider: provider.clone(), key_source: KeySource::House },
-            Happening::ProviderOutOfCredits { provider },
-        ]
-    }
-
-    #[test]
-    fn every_happening_is_told_as_the_event_of_its_kind() {
-        let mut told = String::new();
-        for what in happenings() {
-            let notice = notice_of(&stored(what.clone())).unwrap();
-            assert_eq!(notice.kind, what.kind());
-            assert_eq!(notice.message_id, event_id(&[what.kind(), "acme/7"]));
-            let body = String::from_utf8(notice.body).unwrap().replace(&notice.message_id, "…");
-            told.push_str(&format!("{:?} {body}\n", notice.to));
-        }
-        expect![[r#"
-            Events("wallet_low") {"event_id":"…","at":"2027-01-15T08:00:00.000Z","workspace_id":"acme","balance":"0.005000000","threshold":"10.000000000"}
-            Events("wallet_empty") {"event_id":"…","at":"2027-01-15T08:00:00.000Z","workspace_id":"acme","balance":"0.005000000","threshold":"10.000000000"}
-            Events("campaign_deactivated") {"event_id":"…","at":"2027-01-15T08:00:00.000Z","workspace_id":"acme","campaign_id":"cmp_1","reason":"wallet_empty"}
-            Events("key_rejected") {"event_id":"…","at":"2027-01-15T08:00:00.000Z","workspace_id":"acme","provider":"leadmagic","key_source":"own"}
-            Events("key_rejected") {"event_id":"…","at":"2027-01-15T08:00:00.000Z","workspace_id":null,"provider":"leadmagic","key_source":"house"}
-            Events("provider_out_of_credits") {"event_id":"…","at":"2027-01-15T08:00:00.000Z","workspace_id":null,"provider":"leadmagic","key_source":"house"}
-        "#]]
-        .assert_eq(&told);
-        assert_eq!(notice_of(&stored(completed())), None);
-        assert_eq!(completed().kind(), JobCompleted::KIND);
-    }
-
-    #[test]
-    fn a_completion_counts_what_there_is_and_is_new_in_every_run() {
-        let job = StoredJob {
-            key: JobKey(1),
-            id: JobId::new("job_1"),
-            workspace: acme(),
-            account: AccountId(1),
-            waterfall: WaterfallName::new("work_email"),
-            content: Fingerprint::from_bytes([0; 16]),
-            state: JobState::Completed,
-            run: Run::FIRST,
-            max_spend: None,
-            funded: Usd::ZERO,
-            held: Usd::ZERO,
-            leads: 3,
-            slice_size: 100,
-            campaign: Some(CampaignId::new("cmp_1")),
-            reply: None,
-        };
-        let progress = Progress {
-            leads: 3,
-            done: 3,
-            by_status: vec![(Status::Verified, 2), (Status::NotFound, 1), (Status::Failed, 0)],
-            by_reason: vec![(Reason::None, 3), (Reason::Deadline, 0)],
-            cost: None,
-        };
-        let cost = Usd::from_nanos(41_000_000);
-        let of_run = |run| completion_of(&job, &progress, cost, Run::new(run), "now".to_owned());
-        assert_ne!(of_run(1).event_id, of_run(2).event_id);
-        assert_eq!(of_run(1), of_run(1));
-        let told = JobCompleted { event_id: "…".to_owned(), ..of_run(1) };
-        expect![[r#"{"event_id":"…","at":"now","job_id":"job_1","workspace_id":"acme","campaign_id":"cmp_1","by_status":{"verified":2,"not_found":1},"by_reason":{"none":3},"cost":"0.041000000"}"#]]
-            .assert_eq(&told.to_json().to_string());
-    }
+    use crate::crew::notices::tests::happenings;
+    use crate::crew::notices::tests::stored;
+    use crate::domain::Usd;
+    use crate::messages::JobCompleted;
+    use crate::messages::Message;
 
     #[test]
     fn only_a_completion_waits_for_a_queue_and_only_a_confirmation_is_known() {
@@ -379,13 +250,21 @@ mod tests {
             assert_eq!(fate(&answer, must_arrive), becomes, "{answer:?} {must_arrive}");
         }
         for what in happenings() {
-            assert!(!must_arrive(&notice_of(&stored(what)).unwrap()));
+            assert!(!must_arrive(&notice_of(&stored(what), None).unwrap()));
         }
-        let mut completion = notice_of(&stored(happenings()[0].clone())).unwrap();
+        let mut completion = notice_of(&stored(happenings()[0].clone()), None).unwrap();
         completion.kind = JobCompleted::KIND.to_owned();
         assert!(must_arrive(&completion));
         completion.to = To::Queue("answers".to_owned());
         assert!(!must_arrive(&completion));
+    }
+
+    #[test]
+    fn an_alarm_is_told_without_what_cannot_be_read() {
+        let burn = Burn { spent: Usd::from_nanos(1), over: Burn::LEAST };
+        let gone = LedgerError::Unavailable("gone".to_owned());
+        let known = [Ok(Some(burn)), Ok(None), Err(gone)].map(if_known);
+        assert_eq!(known, [Some(burn), None, None]);
     }
 
     #[test]

@@ -8,8 +8,9 @@ use crate::config::Mistakes;
 use crate::config::Prepared;
 use crate::config::prepare_files;
 use crate::config::prepare_inline;
-use crate::crew::intake::STORE_TRIES;
-use crate::crew::intake::settle;
+use crate::crew::fate::STORE_TRIES;
+use crate::crew::fate::settle;
+use crate::crew::gauges::show_configuration;
 use crate::crew::presence::Presence;
 use crate::domain::ConfigVersion;
 use crate::ledger::LedgerError;
@@ -246,8 +247,7 @@ impl Reloads {
         let live = Arc::clone(&prepared.live);
         running.config = running.config.clone().with_live(prepared);
         self.engine.swap(Arc::clone(&live));
-        metrics::config_version(&live.version);
-        live.providers.keys().for_each(metrics::known_provider);
+        show_configuration(&live);
         tracing::info!(config.version = %live.version, "{} is in force", running.config.origin);
         // The house's keys may be others: the next failure of one is news.
         if let Err(error) = self.engine.store.key_works(None, None).await {
@@ -313,7 +313,7 @@ fn outgoing<M: Message + Serialize>(message_id: String, event: &M) -> Outgoing {
         correlation_id: None,
         reply_to: None,
         headers: Vec::new(),
-        body: event.to_json().to_string().into_bytes(),
+        body: event.to_body(),
     }
 }
 

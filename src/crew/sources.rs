@@ -219,6 +219,7 @@ mod tests {
     use super::*;
     use crate::lists;
     use crate::lists::Mapping;
+    use crate::lists::Need;
     use std::collections::VecDeque;
     use std::fs;
     use std::os::unix::fs::symlink;
@@ -314,7 +315,7 @@ mod tests {
     async fn a_list_in_pieces_is_kept_as_it_is() {
         let given = Given(["email\nada@", "", "acme.test\n"].into(), None);
         let input = spool("/lists/Leads.CSV", given).await.unwrap();
-        let scan = lists::scan(&input, None, &Mapping::default()).unwrap();
+        let scan = lists::scan(&input, None, &Mapping::default(), Need::Lookup).unwrap();
         assert_eq!((scan.counts.rows, scan.counts.address_only), (1, 1));
     }
 

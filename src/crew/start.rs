@@ -4,12 +4,14 @@ use crate::clock;
 use crate::config::Config;
 use crate::config::Environment;
 use crate::crew::control::Control;
+use crate::crew::gauges::show_configuration;
 use crate::crew::intake::Intake;
 use crate::crew::leases::LEASE;
 use crate::crew::leases::Leases;
 use crate::crew::presence::Presence;
 use crate::crew::pulse::Pulses;
 use crate::crew::readiness::Ready;
+use crate::crew::recharges::Recharges;
 use crate::crew::relay::Relay;
 use crate::crew::reload::Reloads;
 use crate::crew::resumes::Resumes;
@@ -219,8 +221,7 @@ impl Station {
             claimant: Claimant { worker: worker.clone(), tenure: Tenure::Lease(LEASE) },
             announce: Some(Arc::new(teller)),
         }));
-        metrics::config_version(&config.live.version);
-        config.live.providers.keys().for_each(metrics::known_provider);
+        show_configuration(&config.live);
         tracing::info!(worker.id = %worker, config.version = %config.live.version, "the worker starts, by {}", config.origin);
 
         let prefetch = u16::try_from(config.boot.broker_prefetch).unwrap_or(u16::MAX);
@@ -238,10 +239,12 @@ impl Station {
         tasks.spawn(hearing);
         presence.settle_in().await;
 
-        let (jobs, driver) = broker.consume(JobQueue::Enrich, 1);
-        wires.spawn(driver);
-        let intake = Intake::new(Arc::clone(&engine), Arc::clone(&slices), sources, slice_size);
-        tasks.spawn(intake.run(jobs));
+        let intake = Arc::new(Intake::new(Arc::clone(&engine), Arc::clone(&slices), sources, slice_size));
+        for queue in [JobQueue::Enrich, JobQueue::Copy] {
+            let (jobs, driver) = broker.consume(queue, 1);
+            wires.spawn(driver);
+            tasks.spawn(Arc::clone(&intake).run(jobs));
+        }
         let (controls, driver) = broker.consume(JobQueue::JobControl, 1);
         wires.spawn(driver);
         tasks.spawn(Control::new(Arc::clone(&engine), Arc::clone(&slices), Arc::clone(&paid)).run(controls));
@@ -252,6 +255,7 @@ impl Station {
         tasks.spawn(Sweep::new(Arc::clone(&engine), Arc::clone(&slices)).run());
         tasks.spawn(Pulses::new(Arc::clone(&engine), Arc::clone(&reloads), wake).run());
         tasks.spawn(Resumes::new(Arc::clone(&engine), Arc::clone(&slices), paid).run());
+        tasks.spawn(Recharges::new(Arc::clone(&engine)).run());
         Ok(Self { broker, engine, slices, presence, reloads })
     }
 

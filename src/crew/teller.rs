@@ -6,7 +6,9 @@ use crate::domain::LeadId;
 use crate::domain::Usd;
 use crate::jobs::Reply;
 use crate::jobs::StoredJob;
+use crate::jobs::Work;
 use crate::ledger::LedgerError;
+use crate::messages::CopyResult;
 use crate::messages::JobHead;
 use crate::messages::LeadResult;
 use crate::messages::Message;
@@ -97,11 +99,10 @@ impl Teller {
         Ok(Telling::Told)
     }
 
-    async fn tell(&self, job: &StoredJob, result: LeadResult) -> Telling {
-        let event = event(&result, &result.event_id);
-        let Some(reply) = &job.reply else { return self.voice.until_routed(event).await };
-        let copy = reply_copy(&event, reply);
-        let (told, replied) = tokio::join!(self.voice.until_routed(event), self.voice.until_confirmed(copy));
+    async fn tell(&self, job: &StoredJob, result: Outgoing) -> Telling {
+        let Some(reply) = &job.reply else { return self.voice.until_routed(result).await };
+        let copy = reply_copy(&result, reply);
+        let (told, replied) = tokio::join!(self.voice.until_routed(result), self.voice.until_confirmed(copy));
         if told == Telling::Told { replied } else { told }
     }
 }
@@ -189,13 +190,23 @@ fn longer(pause: Duration) -> Duration {
     pause.saturating_mul(2).min(LONGEST_PAUSE)
 }
 
-/// The result of the lead, or of its copy of this id: a copy has cost nothing and tried nothing.
-fn result_of(lead: &Announced, id: &LeadId, attempts: &[Attempt], at: String) -> LeadResult {
+/// The result of the lead, or of its copy of this id, as the event that its job's kind of work has: a copy
+/// has cost nothing and tried nothing.
+fn result_of(lead: &Announced, id: &LeadId, attempts: &[Attempt], at: String) -> Outgoing {
     let job = &lead.job;
     let head = JobHead { job_id: &job.id, workspace_id: &job.workspace, campaign_id: job.campaign.as_ref() };
     let costs = attempts.iter().filter_map(|attempt| Some(attempt.end()?.cost));
     let cost = costs.fold(Usd::ZERO, Usd::saturating_add);
-    LeadResult::new(head, id, lead.run, &lead.ending, cost, attempts.iter(), Some(at))
+    match &job.work {
+        Work::Enrich(_) => {
+            let result = LeadResult::new(head, id, lead.run, &lead.ending, cost, attempts.iter(), Some(at));
+            event(&result, &result.event_id)
+        }
+        Work::Copy(_) => {
+            let result = CopyResult::new(head, id, lead.run, &lead.ending, cost, attempts.iter(), Some(at));
+            event(&result, &result.event_id)
+        }
+    }
 }
 
 /// The event as a message to `weir.events`.
@@ -207,7 +218,7 @@ pub(super) fn event<M: Message + Serialize>(event: &M, event_id: &str) -> Outgoi
         correlation_id: None,
         reply_to: None,
         headers: Vec::new(),
-        body: event.to_json().to_string().into_bytes(),
+        body: event.to_body(),
     }
 }
 
@@ -224,18 +235,23 @@ mod tests {
     use crate::domain::AttemptEnd;
     use crate::domain::AttemptNo;
     use crate::domain::AttemptState;
+    use crate::domain::Brief;
     use crate::domain::CampaignId;
+    use crate::domain::Draft;
     use crate::domain::Ending;
     use crate::domain::Fingerprint;
     use crate::domain::JobId;
     use crate::domain::KeySource;
     use crate::domain::Operation;
     use crate::domain::Outcome;
+    use crate::domain::Product;
     use crate::domain::ProviderName;
+    use crate::domain::Purpose;
     use crate::domain::Reason;
     use crate::domain::Run;
     use crate::domain::Status;
     use crate::domain::Step;
+    use crate::domain::Tokens;
     use crate::domain::Verdict;
     use crate::domain::WaterfallName;
     use crate::domain::WorkspaceId;
@@ -246,9 +262,12 @@ mod tests {
     use crate::queue::Publishing;
     use expect_test::Expect;
     use expect_test::expect;
+    use serde_json::Value;
     use std::collections::VecDeque;
     use std::sync::Mutex;
     use tokio::time::Instant;
+
+    const AT: &str = "2026-11-21T10:00:00.000Z";
 
     /// Answers as it was told to, and after that that nobody knows.
     struct Scripted {
@@ -281,7 +300,8 @@ mod tests {
     }
 
     fn message() -> Outgoing {
-        event(&result_of(&announced(), &LeadId::new("1"), &[], "2026-11-21T10:00:00.000Z".to_owned()), "e1")
+        let result = result_of(&announced(), &LeadId::new("1"), &[], AT.to_owned());
+        Outgoing { message_id: "e1".to_owned(), ..result }
     }
 
     fn attempt(n: u32, operation: Operation, outcome: Outcome, nanos: i64) -> Attempt {
@@ -289,6 +309,7 @@ mod tests {
             outcome,
             found: None,
             claim: None,
+            product: None,
             handle: None,
             source: AnswerSource::Called,
             cost: Usd::from_nanos(nanos),
@@ -310,7 +331,7 @@ mod tests {
             id: JobId::new("job_1"),
             workspace: WorkspaceId::new("acme"),
             account: AccountId(1),
-            waterfall: WaterfallName::new("work_email"),
+            work: Work::Enrich(WaterfallName::new("work_email")),
             content: Fingerprint::from_bytes([0; 16]),
             state: JobState::Running,
             run: Run::new(2),
@@ -349,20 +370,51 @@ mod tests {
         }
     }
 
-    fn check(result: &LeadResult, expected: &Expect) {
-        expected.assert_eq(&format!("{:#}", result.to_json()));
+    /// A lead of a copy job for which one page was read and copy was written.
+    fn written() -> Announced {
+        let brief = Brief {
+            purpose: Purpose::Live,
+            model: "gpt-5.4-mini".to_owned(),
+            max_output_tokens: 300,
+            instructions: "Write.".to_owned(),
+            pages: vec!["https://{domain}".to_owned()],
+        };
+        let draft = Draft { subject: "Hello".to_owned(), body: "Dear Ada".to_owned() };
+        let tokens = Tokens { input: 1_200, output: 80, ..Tokens::default() };
+        let mut writing = attempt(2, Operation::WriteCopy, Outcome::Written, 1_260_000);
+        if let AttemptState::Ended(end) = &mut writing.state {
+            end.product = Some(Product::Copy { draft: Some(Arc::new(draft)), tokens: Some(tokens) });
+        }
+        let announced = announced();
+        let job = StoredJob { work: Work::Copy(Arc::new(brief)), ..StoredJob::clone(&announced.job) };
+        Announced {
+            job: Arc::new(job),
+            ending: Ending::without_address(Status::Written, Reason::None),
+            attempts: vec![attempt(1, Operation::Scrape, Outcome::Scraped, 5_000_000), writing],
+            copies: 0,
+            ..announced
+        }
+    }
+
+    fn body(result: &Outgoing) -> Value {
+        serde_json::from_slice(&result.body).unwrap()
+    }
+
+    fn check(result: &Outgoing, expected: &Expect) {
+        let shown = format!("{:#}", body(result)).replace(&result.message_id, "…");
+        expected.assert_eq(&shown);
     }
 
     #[test]
     fn a_result_costs_what_all_runs_cost_and_its_copy_nothing() {
         let lead = announced();
-        let own = result_of(&lead, &lead.id, &lead.attempts, "2026-11-21T10:00:00.000Z".to_owned());
-        assert_eq!(own.cost, Usd::from_nanos(20_500_000));
-        assert_eq!(own.trail.len(), 2);
-        let copy = result_of(&lead, &LeadId::new("2"), &[], "2026-11-21T10:00:00.000Z".to_owned());
-        assert_ne!(copy.event_id, own.event_id);
+        let own = result_of(&lead, &lead.id, &lead.attempts, AT.to_owned());
+        assert_eq!(body(&own)["cost"], "0.020500000");
+        assert_eq!(body(&own)["trail"].as_array().unwrap().len(), 2);
+        let copy = result_of(&lead, &LeadId::new("2"), &[], AT.to_owned());
+        assert_ne!(copy.message_id, own.message_id);
         check(
-            &LeadResult { event_id: "…".to_owned(), ..copy },
+            &copy,
             &expect![[r#"
                 {
                   "event_id": "…",
@@ -381,6 +433,32 @@ mod tests {
                   "trail": []
                 }"#]],
         );
+    }
+
+    #[test]
+    fn copy_that_was_written_is_told_with_its_text_and_what_it_cost() {
+        let lead = written();
+        let told = result_of(&lead, &lead.id, &lead.attempts, AT.to_owned());
+        assert_eq!((&told.to, told.kind.as_str()), (&To::Events("copy_result".to_owned()), CopyResult::KIND));
+        let body = body(&told);
+        assert_eq!(body["event_id"], told.message_id);
+        for (field, value) in [
+            ("at", AT),
+            ("job_id", "job_1"),
+            ("campaign_id", "cmp_1"),
+            ("lead_id", "1"),
+            ("status", "written"),
+            ("reason", "none"),
+            ("subject", "Hello"),
+            ("body", "Dear Ada"),
+            ("cost", "0.006260000"),
+        ] {
+            assert_eq!(body[field], value, "{field}");
+        }
+        assert_eq!(body["usage"]["output_tokens"], 80);
+        assert_eq!(body["trail"].as_array().unwrap().len(), 2);
+        let reply = reply_copy(&told, lead.job.reply.as_ref().unwrap());
+        assert_eq!((reply.to, reply.body), (To::Queue("answers".to_owned()), told.body));
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! One try of a step for a lead: the unit of the journal.
 
+use crate::domain::About;
 use crate::domain::Address;
 use crate::domain::AttemptNo;
 use crate::domain::KeySource;
 use crate::domain::Outcome;
+use crate::domain::Product;
 use crate::domain::Run;
 use crate::domain::Step;
 use crate::domain::Usd;
@@ -18,8 +20,8 @@ pub struct Attempt {
     pub run: Run,
     /// What was tried.
     pub step: Step,
-    /// The address in question, for a verification.
-    pub about: Option<Address>,
+    /// The address to verify, or the page to read.
+    pub about: Option<About>,
     /// Whose key.
     pub key_source: KeySource,
     /// How far it came.
@@ -46,6 +48,8 @@ pub struct AttemptEnd {
     pub found: Option<Address>,
     /// What the finder itself says of that address.
     pub claim: Option<Verdict>,
+    /// What a page says, or what a model wrote and counted.
+    pub product: Option<Product>,
     /// Where an answer that did not come in time may still be read.
     pub handle: Option<String>,
     /// How the answer was come by.
@@ -113,6 +117,7 @@ impl AttemptEnd {
             outcome,
             found: None,
             claim: None,
+            product: None,
             handle: None,
             source: AnswerSource::NotAsked,
             cost: Usd::ZERO,

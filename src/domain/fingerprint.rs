@@ -11,13 +11,22 @@ pub struct Fingerprint([u8; 16]);
 impl Fingerprint {
     /// Of optional texts, compared without regard to case; an absent part differs from an empty one.
     pub fn of<'a>(label: &str, parts: impl IntoIterator<Item = Option<&'a str>>) -> Self {
+        Self::hashed(label, parts.into_iter().map(|part| part.map(str::to_lowercase)))
+    }
+
+    /// Of texts, letter for letter: of a page's address, or of what a model is told.
+    pub fn exactly<'a>(label: &str, parts: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::hashed(label, parts.into_iter().map(Some))
+    }
+
+    fn hashed<T: AsRef<str>>(label: &str, parts: impl Iterator<Item = Option<T>>) -> Self {
         let mut hash = Sha256::new();
         hash.update(label.as_bytes());
         for part in parts {
             match part {
                 None => hash.update([0]),
                 Some(text) => {
-                    let text = text.to_lowercase();
+                    let text = text.as_ref();
                     hash.update([1]);
                     hash.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
                     hash.update(text.as_bytes());

@@ -4,8 +4,12 @@
 //! Invariant: no async, no clock, no I/O, no JSON values, no other room. So nothing here can fail
 //! for a reason outside its arguments.
 
+mod about;
 mod address;
 mod attempt;
+mod consumed;
+mod copy;
+mod ending;
 mod fingerprint;
 mod ids;
 mod lead;
@@ -15,15 +19,22 @@ mod query;
 mod step;
 mod verdict;
 
+pub use about::About;
 pub use address::Address;
 pub use attempt::{AnswerSource, Attempt, AttemptEnd, AttemptState};
+pub use consumed::Consumed;
+pub use copy::{
+    Brief, Dialect, Draft, KeyPlace, OutputCap, Page, PageUrl, Product, Purpose, TEMPLATE_FIELDS, Tokens, Writing,
+    fill, fill_text, unknown_field,
+};
+pub use ending::{Ending, Reason, Status};
 pub use fingerprint::Fingerprint;
 pub use ids::{
     AttemptNo, CampaignId, ConfigVersion, JobId, LeadId, ProviderName, Run, WaterfallName, WorkerId, WorkspaceId,
 };
 pub use lead::Lead;
 pub use money::{Amount, AmountError, Usd};
-pub use outcome::{Cap, Ending, Outage, Outcome, Reason, Status, Throttle};
+pub use outcome::{Cap, Outage, Outcome, Throttle, Unwritten};
 pub use query::{Company, Person, Query};
 pub use step::{KeySource, Operation, Step};
 pub use verdict::Verdict;

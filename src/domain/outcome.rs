@@ -1,10 +1,6 @@
-//! How an attempt ends, and how a lead ends: both vocabularies are closed in version 1.
+//! How an attempt ends: a vocabulary that is closed in version 1.
 
-use crate::domain::Address;
-use crate::domain::ProviderName;
 use crate::domain::Verdict;
-use std::fmt;
-use std::str::FromStr;
 
 /// Which cap refused a hold that the wallet could have paid.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -38,6 +34,15 @@ pub enum Throttle {
     GivenBack,
 }
 
+/// Why a model's answer is no copy. It was charged as the provider charges it, and is not asked for again.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Unwritten {
+    /// The model declined, or its provider's filter did.
+    Refused,
+    /// It was cut off by the output's cap.
+    Truncated,
+}
+
 /// How one attempt ended.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Outcome {
@@ -47,6 +52,12 @@ pub enum Outcome {
     NotFound,
     /// A verifier gave this verdict.
     Judged(Verdict),
+    /// A page was read.
+    Scraped,
+    /// A model wrote copy.
+    Written,
+    /// A model answered, and it is no copy.
+    Unwritten(Unwritten),
     /// The lead lacks the step's inputs; passed over, free.
     NotApplicable,
     /// The wallet cannot pay the step's worst case.
@@ -76,6 +87,8 @@ impl Outcome {
             Self::Found => "found",
             Self::NotFound => "not_found",
             Self::Judged(verdict) => verdict.as_str(),
+            Self::Scraped => "scraped",
+            Self::Written => "written",
             Self::NotApplicable => "not_applicable",
             Self::Unaffordable => "unaffordable",
             Self::Capped(_) => "capped",
@@ -83,7 +96,8 @@ impl Outcome {
             Self::ProviderOutOfCredits => "provider_out_of_credits",
             Self::RateLimited(_) => "rate_limited",
             Self::Timeout => "timeout",
-            Self::BadRequest => "bad_request",
+            // The set of words is closed: that a model would not, or could not, is told by the reason.
+            Self::BadRequest | Self::Unwritten(_) => "bad_request",
             Self::Unavailable(_) => "unavailable",
             Self::ProtocolError => "protocol_error",
         }
@@ -97,11 +111,15 @@ impl Outcome {
             Self::RateLimited(Throttle::GivenBack) => Some("given_back"),
             Self::Unavailable(Outage::BreakerOpen) => Some("breaker_open"),
             Self::Unavailable(Outage::HoldExpired) => Some("hold_expired"),
+            Self::Unwritten(Unwritten::Refused) => Some("refused"),
+            Self::Unwritten(Unwritten::Truncated) => Some("truncated"),
             Self::RateLimited(Throttle::TriesSpent)
             | Self::Unavailable(Outage::Answered)
             | Self::Found
             | Self::NotFound
             | Self::Judged(_)
+            | Self::Scraped
+            | Self::Written
             | Self::NotApplicable
             | Self::Unaffordable
             | Self::KeyRejected
@@ -117,6 +135,10 @@ impl Outcome {
         Some(match (word, detail) {
             ("found", None) => Self::Found,
             ("not_found", None) => Self::NotFound,
+            ("scraped", None) => Self::Scraped,
+            ("written", None) => Self::Written,
+            ("bad_request", Some("refused")) => Self::Unwritten(Unwritten::Refused),
+            ("bad_request", Some("truncated")) => Self::Unwritten(Unwritten::Truncated),
             ("not_applicable", None) => Self::NotApplicable,
             ("unaffordable", None) => Self::Unaffordable,
             ("capped", Some("lead")) => Self::Capped(Cap::Lead),
@@ -144,7 +166,13 @@ impl Outcome {
     /// An answer counts in every later run; anything else only in the run that made it.
     pub const fn is_answer(self) -> bool {
         match self {
-            Self::Found | Self::NotFound | Self::Judged(_) | Self::BadRequest => true,
+            Self::Found
+            | Self::NotFound
+            | Self::Judged(_)
+            | Self::Scraped
+            | Self::Written
+            | Self::Unwritten(_)
+            | Self::BadRequest => true,
             Self::NotApplicable
             | Self::Unaffordable
             | Self::Capped(_)
@@ -160,9 +188,11 @@ impl Outcome {
     /// May a later job of the workspace take this answer at no cost?
     pub const fn is_cacheable(self) -> bool {
         match self {
-            Self::Found | Self::NotFound => true,
+            Self::Found | Self::NotFound | Self::Scraped => true,
             Self::Judged(verdict) => !matches!(verdict, Verdict::Unknown),
-            Self::NotApplicable
+            Self::Written
+            | Self::Unwritten(_)
+            | Self::NotApplicable
             | Self::Unaffordable
             | Self::Capped(_)
             | Self::KeyRejected
@@ -172,176 +202,6 @@ impl Outcome {
             | Self::BadRequest
             | Self::Unavailable(_)
             | Self::ProtocolError => false,
-        }
-    }
-}
-
-/// How a lead ended.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Status {
-    /// An address, verdict `valid`.
-    Verified,
-    /// An address that may bounce, accepted by policy or the best one left.
-    Risky,
-    /// An address is known, but could not be verified.
-    Unverified,
-    /// Everything applicable was really tried; there is no acceptable address.
-    NotFound,
-    /// Not fully searched, no address; something must change first.
-    Skipped,
-    /// Providers did not answer properly; running it again is safe.
-    Failed,
-}
-
-/// Why a lead ended so.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Reason {
-    /// Nothing is missing.
-    None,
-    /// The balance cannot pay what is left to try.
-    WalletEmpty,
-    /// The waterfall's cap per lead is reached.
-    LeadCap,
-    /// The job's cap is reached.
-    JobCap,
-    /// Platform credits are used up (a later issue fills that wallet).
-    CreditsExhausted,
-    /// The customer's own key does not work.
-    KeyRejected,
-    /// A finder did not answer properly.
-    ProvidersUnavailable,
-    /// No verifier answered properly.
-    VerifiersUnavailable,
-    /// The waterfall has no verifier.
-    NoVerifier,
-    /// No step of the waterfall fits the lead.
-    NoSteps,
-    /// The lead has too little to work with.
-    InvalidInput,
-    /// The lead's time was up.
-    Deadline,
-    /// The job was cancelled.
-    Cancelled,
-}
-
-impl Reason {
-    /// Can the reason have changed, so that `resume` tries the lead again?
-    pub const fn is_resumable(self) -> bool {
-        !matches!(self, Self::None | Self::NoVerifier | Self::InvalidInput)
-    }
-}
-
-/// Words of a closed set, both ways.
-macro_rules! words {
-    ($type:ident { $($variant:ident = $word:literal),+ $(,)? }) => {
-        impl $type {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$variant),+];
-
-            /// The contract's word.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
-            }
-        }
-
-        impl FromStr for $type {
-            type Err = ();
-
-            fn from_str(text: &str) -> Result<Self, ()> {
-                match text { $($word => Ok(Self::$variant),)+ _ => Err(()) }
-            }
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(self.as_str())
-            }
-        }
-    };
-}
-
-words!(Status {
-    Verified = "verified",
-    Risky = "risky",
-    Unverified = "unverified",
-    NotFound = "not_found",
-    Skipped = "skipped",
-    Failed = "failed",
-});
-
-words!(Reason {
-    None = "none",
-    WalletEmpty = "wallet_empty",
-    LeadCap = "lead_cap",
-    JobCap = "job_cap",
-    CreditsExhausted = "credits_exhausted",
-    KeyRejected = "key_rejected",
-    ProvidersUnavailable = "providers_unavailable",
-    VerifiersUnavailable = "verifiers_unavailable",
-    NoVerifier = "no_verifier",
-    NoSteps = "no_steps",
-    InvalidInput = "invalid_input",
-    Deadline = "deadline",
-    Cancelled = "cancelled",
-});
-
-/// How a lead ended in one run: what its result says.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Ending {
-    /// How.
-    pub status: Status,
-    /// Why.
-    pub reason: Reason,
-    /// The address the customer gets, if any.
-    pub address: Option<Address>,
-    /// What is known of that address.
-    pub verdict: Option<Verdict>,
-    /// Who found it; `None` when it came with the lead.
-    pub found_by: Option<ProviderName>,
-    /// Whose verdict it is.
-    pub verified_by: Option<ProviderName>,
-}
-
-impl Ending {
-    /// An ending without an address.
-    pub const fn without_address(status: Status, reason: Reason) -> Self {
-        Self { status, reason, address: None, verdict: None, found_by: None, verified_by: None }
-    }
-
-    /// Is (status, reason) one of the pairs of CONTRACTS §2?
-    pub fn is_allowed(&self) -> bool {
-        use Reason as R;
-        match self.status {
-            Status::Verified | Status::NotFound => matches!(self.reason, R::None),
-            Status::Risky => {
-                matches!(
-                    self.reason,
-                    R::None | R::WalletEmpty | R::ProvidersUnavailable | R::LeadCap | R::JobCap | R::Deadline
-                )
-            }
-            Status::Unverified => matches!(
-                self.reason,
-                R::WalletEmpty
-                    | R::LeadCap
-                    | R::JobCap
-                    | R::NoVerifier
-                    | R::VerifiersUnavailable
-                    | R::KeyRejected
-                    | R::Deadline
-                    | R::Cancelled
-            ),
-            Status::Skipped => matches!(
-                self.reason,
-                R::WalletEmpty
-                    | R::LeadCap
-                    | R::JobCap
-                    | R::CreditsExhausted
-                    | R::KeyRejected
-                    | R::NoSteps
-                    | R::InvalidInput
-                    | R::Cancelled
-            ),
-            Status::Failed => matches!(self.reason, R::ProvidersUnavailable | R::Deadline),
         }
     }
 }

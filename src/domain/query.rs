@@ -1,11 +1,16 @@
 //! The question an attempt asks: built from the lead by rule, the same for every provider.
 
+use crate::domain::About;
 use crate::domain::Address;
 use crate::domain::Fingerprint;
 use crate::domain::Lead;
+use crate::domain::Operation;
+use crate::domain::PageUrl;
 use crate::domain::Step;
 use crate::domain::WorkspaceId;
+use crate::domain::Writing;
 use std::fmt;
+use std::sync::Arc;
 
 /// A person's name, in the parts the list had or that its last space gives.
 #[derive(Clone, PartialEq, Eq)]
@@ -45,6 +50,10 @@ pub enum Query {
     ByProfile(String),
     /// Verify this address.
     Verify(Address),
+    /// Read this page.
+    Scrape(PageUrl),
+    /// Write this copy.
+    Write(Arc<Writing>),
 }
 
 impl Query {
@@ -87,6 +96,33 @@ impl Query {
             }
             Self::ByProfile(url) => Fingerprint::of("by_profile", head.into_iter().chain([Some(url.as_str())])),
             Self::Verify(address) => Fingerprint::of("verify", head.into_iter().chain([Some(address.as_str())])),
+            Self::Scrape(url) => Fingerprint::exactly("scrape", [workspace.as_str(), step.as_str(), url.as_str()]),
+            // Not the pages' words: they may be others in a later run, and the question is the same.
+            Self::Write(writing) => {
+                let most = writing.max_output_tokens.to_string();
+                let lead = writing.lead.fingerprint().to_string();
+                let parts = [workspace.as_str(), &step, &writing.model, &most, &writing.instructions, &lead];
+                Fingerprint::exactly("write", parts)
+            }
+        }
+    }
+
+    /// What an attempt that asks it is about.
+    pub fn about(&self) -> Option<About> {
+        match self {
+            Self::Verify(address) => Some(About::Address(address.clone())),
+            Self::Scrape(url) => Some(About::Page(url.clone())),
+            Self::ByName(..) | Self::ByProfile(_) | Self::Write(_) => None,
+        }
+    }
+
+    /// The operation that it belongs to.
+    pub const fn operation(&self) -> Operation {
+        match self {
+            Self::ByName(..) | Self::ByProfile(_) => Operation::FindEmail,
+            Self::Verify(_) => Operation::VerifyEmail,
+            Self::Scrape(_) => Operation::Scrape,
+            Self::Write(_) => Operation::WriteCopy,
         }
     }
 }
@@ -109,6 +145,8 @@ impl fmt::Debug for Query {
             Self::ByName(..) => "ByName(…)",
             Self::ByProfile(_) => "ByProfile(…)",
             Self::Verify(_) => "Verify(…)",
+            Self::Scrape(_) => "Scrape(…)",
+            Self::Write(_) => "Write(…)",
         })
     }
 }

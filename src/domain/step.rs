@@ -11,6 +11,10 @@ pub enum Operation {
     FindEmail,
     /// Say whether an address takes mail.
     VerifyEmail,
+    /// Read a web page.
+    Scrape,
+    /// Write an e-mail.
+    WriteCopy,
 }
 
 impl Operation {
@@ -19,6 +23,8 @@ impl Operation {
         match self {
             Self::FindEmail => "find_email",
             Self::VerifyEmail => "verify_email",
+            Self::Scrape => "scrape",
+            Self::WriteCopy => "write_copy",
         }
     }
 }
@@ -30,6 +36,8 @@ impl FromStr for Operation {
         match text {
             "find_email" => Ok(Self::FindEmail),
             "verify_email" => Ok(Self::VerifyEmail),
+            "scrape" => Ok(Self::Scrape),
+            "write_copy" => Ok(Self::WriteCopy),
             _ => Err(()),
         }
     }

@@ -1,15 +1,9 @@
 //! One HTTP call: built, sent once, read whole under a size cap.
 
-use crate::providers::Auth;
-use crate::providers::Method;
+use crate::http::build::build;
 use crate::providers::Reply;
 use crate::providers::Request;
-use reqwest::Url;
-use reqwest::header;
 use reqwest::header::HeaderMap;
-use reqwest::header::HeaderName;
-use reqwest::header::HeaderValue;
-use secrecy::ExposeSecret;
 use secrecy::SecretString;
 use std::fmt;
 use std::pin::Pin;
@@ -147,39 +141,6 @@ impl Network {
     }
 }
 
-fn build(target: &Target, request: &Request) -> Result<reqwest::Request, Failure> {
-    let method = match request.method {
-        Method::Get => reqwest::Method::GET,
-        Method::Post => reqwest::Method::POST,
-    };
-    let mut url = Url::parse(&format!("{}{}", target.base_url, request.path)).map_err(|_| Failure::BadTarget)?;
-    if !request.query.is_empty() {
-        url.query_pairs_mut().extend_pairs(&request.query);
-    }
-    let mut headers = HeaderMap::with_capacity(4);
-    headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-    match request.auth {
-        Auth::Query(name) => {
-            url.query_pairs_mut().append_pair(name, target.key.expose_secret());
-        }
-        Auth::Header(name, prefix) => {
-            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Failure::BadTarget)?;
-            let text = format!("{prefix}{}", target.key.expose_secret());
-            let mut value = HeaderValue::try_from(text).map_err(|_| Failure::BadTarget)?;
-            value.set_sensitive(true);
-            headers.insert(name, value);
-        }
-    }
-    let mut call = reqwest::Request::new(method, url);
-    if let Some(body) = &request.body {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        *call.body_mut() = Some(body.to_string().into());
-    }
-    *call.headers_mut() = headers;
-    *call.timeout_mut() = Some(target.timeout);
-    Ok(call)
-}
-
 /// `is_connect` covers name, TCP, TLS and the connect timeout (reqwest 0.13 `error.rs`). A total
 /// timeout that strikes while connecting looks like any other, so it counts as lost. A pooled
 /// connection that was closed before the request was written is replaced by hyper itself.
@@ -239,6 +200,7 @@ impl std::error::Error for Failure {}
 #[expect(clippy::disallowed_methods, reason = "each test runs a server of its own")]
 mod tests {
     use super::*;
+    use crate::providers::Auth;
     use serde_json::json;
     use tokio::io::AsyncReadExt;
     use tokio::io::AsyncWriteExt;

@@ -6,6 +6,7 @@
 //! anything can have been billed; no error, `Debug` or state line holds a key, a URL or a body.
 
 mod breaker;
+mod build;
 mod client;
 mod download;
 mod gate;

@@ -5,9 +5,14 @@
 //! same transactions, as the ledger.
 //! Invariant: no provider, no HTTP, no queue. Messages only wake workers up; the truth is here.
 
+mod campaigns;
 mod claims;
 mod records;
 
+pub use campaigns::Activation;
+pub use campaigns::Campaigns;
+pub use campaigns::StoredCampaign;
+pub use campaigns::can_pay;
 pub use claims::Claim;
 pub use claims::Claimant;
 pub use claims::Claimed;
@@ -25,6 +30,7 @@ pub use records::Progress;
 pub use records::Reply;
 pub use records::StoredAttempt;
 pub use records::StoredJob;
+pub use records::Work;
 
 use crate::domain::JobId;
 use crate::domain::LeadId;
@@ -132,7 +138,7 @@ pub trait Jobs: Send + Sync {
     /// Begins the next run for every lead whose reason can have changed, and says how many those are.
     /// What was set aside is worked again. A cancelled job is opened again, and whoever is ending its leads
     /// is refused from now on; one that is still loading is only not cancelled any more. The job's campaign
-    /// is active again if the wallet has money.
+    /// is active again if the wallet can pay, which is a happening.
     fn resume_job(&self, job: JobKey) -> Later<'_, u64>;
 
     /// Resumes one job that asked to be and whose wallet was topped up since, and names it; `None` when

@@ -1,6 +1,7 @@
 //! What the store keeps of jobs and leads, as it hands it out and takes it in.
 
 use crate::domain::Attempt;
+use crate::domain::Brief;
 use crate::domain::CampaignId;
 use crate::domain::ConfigVersion;
 use crate::domain::Ending;
@@ -20,6 +21,7 @@ use crate::ledger::JobKey;
 use crate::ledger::LeadNo;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// Where a job stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,6 +72,49 @@ impl fmt::Display for JobState {
     }
 }
 
+/// What is done for the leads of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// An address is found and verified, by this waterfall.
+    Enrich(WaterfallName),
+    /// Copy is written.
+    Copy(Arc<Brief>),
+}
+
+impl Work {
+    /// The contract's word.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Enrich(_) => "enrich",
+            Self::Copy(_) => "copy",
+        }
+    }
+
+    /// What it is done by: the waterfall's name, or the model's.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Enrich(waterfall) => waterfall.as_str(),
+            Self::Copy(brief) => &brief.model,
+        }
+    }
+
+    /// The waterfall, if it is one.
+    pub const fn waterfall(&self) -> Option<&WaterfallName> {
+        match self {
+            Self::Enrich(waterfall) => Some(waterfall),
+            Self::Copy(_) => None,
+        }
+    }
+
+    /// What copy is asked for, if it is.
+    pub const fn brief(&self) -> Option<&Arc<Brief>> {
+        match self {
+            Self::Enrich(_) => None,
+            Self::Copy(brief) => Some(brief),
+        }
+    }
+}
+
 /// A job to create.
 #[derive(Clone, Debug)]
 pub struct NewJob {
@@ -77,8 +122,8 @@ pub struct NewJob {
     pub id: JobId,
     /// Whose.
     pub workspace: WorkspaceId,
-    /// Which waterfall.
-    pub waterfall: WaterfallName,
+    /// What is to be done.
+    pub work: Work,
     /// What makes it the same job when it is sent again.
     pub content: Fingerprint,
     /// Leads a slice.
@@ -113,8 +158,8 @@ pub struct StoredJob {
     pub workspace: WorkspaceId,
     /// The wallet that pays.
     pub account: AccountId,
-    /// Which waterfall.
-    pub waterfall: WaterfallName,
+    /// What is to be done.
+    pub work: Work,
     /// What makes it the same job.
     pub content: Fingerprint,
     /// Where it stands.

@@ -33,10 +33,12 @@ pub const fn choose(settings: &WorkspaceSettings, operation: Operation, has_own:
     }
 }
 
-/// Does this plan use an own key where there is one? For enrichment only `unlimited` does.
+/// Does this plan use an own key where there is one? For copy every plan does, for everything else
+/// only `unlimited`.
 const fn takes_own(plan: WorkspacePlan, operation: Operation) -> bool {
     match operation {
-        Operation::FindEmail | Operation::VerifyEmail => match plan {
+        Operation::WriteCopy => true,
+        Operation::FindEmail | Operation::VerifyEmail | Operation::Scrape => match plan {
             WorkspacePlan::Metered => false,
             WorkspacePlan::Unlimited => true,
         },

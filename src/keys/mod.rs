@@ -14,7 +14,6 @@ pub use seal::KeyMaterial;
 pub use seal::MasterKey;
 pub use seal::SealError;
 pub use settings::OwnKeyFallback;
-pub use settings::Recharge;
 pub use settings::WorkspacePlan;
 pub use settings::WorkspaceSettings;
 
@@ -45,7 +44,8 @@ pub trait Workspaces: Send + Sync {
     /// A workspace's settings; `None` when it was never mentioned.
     fn workspace(&self, workspace: &WorkspaceId) -> Later<'_, Option<WorkspaceSettings>>;
 
-    /// Replaces a workspace's settings; a workspace first mentioned is created.
+    /// Replaces a workspace's settings; a workspace first mentioned is created. Terms of recharge that are set
+    /// anew, the same ones too, forget earlier declines.
     fn set_workspace(&self, workspace: &WorkspaceId, settings: WorkspaceSettings) -> Later<'_, ()>;
 
     /// Stores a key in place of the earlier one.

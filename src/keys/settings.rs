@@ -1,6 +1,7 @@
 //! What a workspace has settled for itself: its plan, and what follows when a key or its money fails.
 
 use crate::domain::Usd;
+use crate::ledger::RechargeTerms;
 use std::fmt;
 use std::str::FromStr;
 
@@ -78,15 +79,6 @@ impl FromStr for OwnKeyFallback {
     }
 }
 
-/// When to ask for money, and for how much.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Recharge {
-    /// A balance that falls below this asks, once per crossing.
-    pub below: Usd,
-    /// How much is asked for; above zero.
-    pub amount: Usd,
-}
-
 /// Everything a workspace has settled.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WorkspaceSettings {
@@ -97,7 +89,7 @@ pub struct WorkspaceSettings {
     /// A balance that falls below this is announced; `None`: the configuration's `wallet.low_balance`.
     pub low_balance: Option<Usd>,
     /// `None`: money is never asked for.
-    pub recharge: Option<Recharge>,
+    pub recharge: Option<RechargeTerms>,
 }
 
 impl WorkspaceSettings {

@@ -1,7 +1,7 @@
 //! The step boundary: everything that changes between two calls of a lead, as one item of the group
 //! commit. All of it is committed, or nothing.
 
-use crate::domain::Address;
+use crate::domain::About;
 use crate::domain::Attempt;
 use crate::domain::AttemptEnd;
 use crate::domain::AttemptNo;
@@ -114,8 +114,8 @@ pub struct Begin {
     pub step: Step,
     /// What is asked.
     pub fingerprint: Fingerprint,
-    /// The address in question, for a verification.
-    pub about: Option<Address>,
+    /// The address to verify, or the page to read.
+    pub about: Option<About>,
     /// Whose key.
     pub key_source: KeySource,
     /// The worst case in dollars; zero on the customer's own key.
@@ -161,6 +161,9 @@ pub enum Answer {
     Refused(Outcome),
     /// Only open holds of others stand in the way: this second answer comes when they are gone.
     Wait(Pending),
+    /// Another lead of the workspace is asking the same just now, and its answer will serve all: ask again soon.
+    /// Nothing was written of the begin.
+    AskedElsewhere,
     /// The job was cancelled: no attempt begins.
     Cancelled,
     /// The slice has another owner: nothing was written.

@@ -8,6 +8,7 @@
 
 mod boundary;
 mod happening;
+mod recharge;
 pub mod rules;
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,20 @@ pub use boundary::SliceNo;
 pub use boundary::Then;
 pub use boundary::pending;
 pub use happening::Happening;
+pub use happening::Stopper;
 pub use happening::StoredHappening;
+pub use recharge::ASK_AGAIN_AFTER;
+pub use recharge::Asking;
+pub use recharge::Burn;
+pub use recharge::DAYS_A_MONTH;
+pub use recharge::Declined;
+pub use recharge::MOST_DECLINES;
+pub use recharge::RechargeHistory;
+pub use recharge::RechargeState;
+pub use recharge::RechargeTerms;
+pub use recharge::Recharges;
+pub use recharge::StoredRecharge;
+pub use recharge::decide_recharge;
 
 use crate::domain::JobId;
 use crate::domain::LeadId;
@@ -180,6 +194,10 @@ pub trait Ledger: Send + Sync {
 
     /// The metered wallet of a workspace; `None` when it was never mentioned.
     fn balance(&self, workspace: &WorkspaceId) -> Later<'_, Option<Balance>>;
+
+    /// How fast the workspace's metered wallet is spent just now; `None` when nothing was settled within
+    /// [`Burn::WINDOW`].
+    fn burn(&self, workspace: &WorkspaceId) -> Later<'_, Option<Burn>>;
 
     /// Up to `limit` entries of the workspace's metered wallet after `after`, oldest first.
     fn entries(&self, workspace: &WorkspaceId, after: i64, limit: u32) -> Later<'_, Vec<Entry>>;

@@ -7,8 +7,8 @@ use std::str::FromStr;
 /// The added column that holds a number.
 pub(super) const ATTEMPTS: &str = "weir_attempts";
 
-/// The columns that are added to a list, in order.
-pub(super) const ADDED: [&str; 8] = [
+/// The columns that are added to a list that is enriched, in order.
+pub(super) const ENRICHED: [&str; 8] = [
     "weir_status",
     "weir_reason",
     "weir_email",
@@ -18,6 +18,10 @@ pub(super) const ADDED: [&str; 8] = [
     "weir_cost_usd",
     ATTEMPTS,
 ];
+
+/// The columns that are added to a list that copy is written for, in order.
+pub(super) const DRAFTED: [&str; 6] =
+    ["weir_status", "weir_reason", "weir_subject", "weir_body", "weir_cost_usd", ATTEMPTS];
 
 /// How many column names a message lists.
 const NAMES_SHOWN: usize = 20;
@@ -195,12 +199,13 @@ pub(super) fn check_columns(found: &[(Field, String)], header: &[&str], mapping:
     Ok(())
 }
 
-/// Refuses a header that has one of the added columns already: an enriched list, fed back.
-pub(super) fn check_not_enriched(header: &[&str]) -> Result<(), String> {
-    match header.iter().map(|name| name.trim()).find(|name| ADDED.contains(name)) {
+/// Refuses a header that has one of the added columns already: a list that was written here, fed back.
+pub(super) fn check_not_added(header: &[&str]) -> Result<(), String> {
+    let is_added = |name: &&str| ENRICHED.contains(name) || DRAFTED.contains(name);
+    match header.iter().map(|name| name.trim()).find(is_added) {
         None => Ok(()),
         Some(name) => Err(format!(
-            "there is a column `{name}` already, so this list is an enriched one; give the original, or take its \
+            "there is a column `{name}` already, so this list was written by weir; give the original, or take its \
              weir_ columns out"
         )),
     }

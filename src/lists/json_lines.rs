@@ -8,7 +8,7 @@ use crate::lists::Mapping;
 use crate::lists::Unusable;
 use crate::lists::columns::Columns;
 use crate::lists::columns::check_columns;
-use crate::lists::columns::check_not_enriched;
+use crate::lists::columns::check_not_added;
 use crate::lists::input::BOM;
 use crate::lists::input::BUFFER;
 use crate::lists::input::Source;
@@ -99,7 +99,7 @@ impl<'a> JsonLines<'a> {
     fn recognise(&mut self) -> Result<(), String> {
         self.keys = self.object.keys().cloned().collect();
         let keys: Vec<&str> = self.keys.iter().map(String::as_str).collect();
-        check_not_enriched(&keys)?;
+        check_not_added(&keys)?;
         self.columns = Columns::recognise(&keys, self.mapping);
         for (field, key) in self.columns.named(&keys) {
             if self.found.iter().all(|(known, _)| *known != field) {

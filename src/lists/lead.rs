@@ -8,6 +8,15 @@ use std::borrow::Cow;
 /// The longest domain name, in bytes (RFC 1035, section 2.3.4).
 const DOMAIN_LIMIT: usize = 253;
 
+/// What makes a row a lead, by what is to be done for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Something to search with, or an address to verify.
+    Lookup,
+    /// Anything at all: copy can be written for whatever is known.
+    Anything,
+}
+
 /// Why a row is no lead: it ends `skipped` / `invalid_input`, and the run goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
@@ -20,14 +29,20 @@ pub enum Unusable {
     /// There is nothing to search with and nothing to verify.
     #[error("neither a name with a company, nor a LinkedIn profile, nor an address")]
     TooLittle,
+    /// There is nothing in it that could be written about.
+    #[error("no field of a lead has anything in it")]
+    Nothing,
 }
 
 /// The lead in a row, or in a message, given its text of each field. Blank texts, impossible addresses
 /// and impossible domains count as absent.
 ///
 /// # Errors
-/// When nothing could be done with it.
-pub fn lead_of<'r>(text: impl Fn(Field) -> Result<Option<Cow<'r, str>>, Unusable>) -> Result<Lead, Unusable> {
+/// When it lacks what is needed.
+pub fn lead_of<'r>(
+    need: Need,
+    text: impl Fn(Field) -> Result<Option<Cow<'r, str>>, Unusable>,
+) -> Result<Lead, Unusable> {
     let kept = |field: Field| -> Result<Option<String>, Unusable> {
         let text = text(field)?;
         Ok(text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned))
@@ -41,7 +56,12 @@ pub fn lead_of<'r>(text: impl Fn(Field) -> Result<Option<Cow<'r, str>>, Unusable
         linkedin_url: kept(Field::LinkedinUrl)?,
         email: text(Field::Email)?.and_then(|text| Address::parse(&text)),
     };
-    if lead.is_usable() { Ok(lead) } else { Err(Unusable::TooLittle) }
+    match need {
+        Need::Lookup if lead.is_usable() => Ok(lead),
+        Need::Lookup => Err(Unusable::TooLittle),
+        Need::Anything if lead == Lead::default() => Err(Unusable::Nothing),
+        Need::Anything => Ok(lead),
+    }
 }
 
 /// The domain of a website, or of what people write in its place:

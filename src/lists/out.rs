@@ -1,4 +1,4 @@
-//! Where the enriched list goes. It appears whole, or not at all.
+//! Where the list goes that is written back. It appears whole, or not at all.
 
 use crate::lists::Format;
 use crate::lists::Input;
@@ -28,14 +28,15 @@ impl From<PathBuf> for Out {
 }
 
 impl Out {
-    /// `NAME.enriched.csv` beside `NAME.anything`; for NDJSON the list's own ending stays.
-    pub fn beside(list: &Path, format: Format) -> Self {
+    /// `NAME.enriched.csv` beside `NAME.anything`, for the word `enriched`; for NDJSON the list's own ending
+    /// stays.
+    pub fn beside(list: &Path, word: &str, format: Format) -> Self {
         let ending = match format {
             Format::Csv => OsStr::new("csv"),
             Format::Ndjson => list.extension().unwrap_or(OsStr::new("ndjson")),
         };
         let mut name = list.file_stem().unwrap_or_default().to_owned();
-        name.push(".enriched.");
+        name.push(format!(".{word}."));
         name.push(ending);
         Self::File(list.with_file_name(name))
     }

@@ -5,6 +5,7 @@ use crate::lists::Field;
 use crate::lists::Input;
 use crate::lists::ListError;
 use crate::lists::Mapping;
+use crate::lists::Need;
 use crate::lists::Unusable;
 use crate::lists::form::Form;
 use crate::lists::json_lines::JsonLines;
@@ -34,12 +35,12 @@ impl<'a> Records<'a> {
         }
     }
 
-    /// The row's lead.
-    pub(super) fn lead(&self) -> Result<Lead, Unusable> {
+    /// The row's lead, if it is one.
+    pub(super) fn lead(&self, need: Need) -> Result<Lead, Unusable> {
         match self {
             Self::Csv(table) if table.surplus().next().is_some() => Err(Unusable::TooManyCells),
-            Self::Csv(table) => lead_of(|field| Ok(table.cell(field).map(Cow::Borrowed))),
-            Self::Ndjson(lines) => lead_of(|field| lines.text(field)),
+            Self::Csv(table) => lead_of(need, |field| Ok(table.cell(field).map(Cow::Borrowed))),
+            Self::Ndjson(lines) => lead_of(need, |field| lines.text(field)),
         }
     }
 

@@ -57,7 +57,8 @@ impl Rows<'_> {
     fn read(&mut self) -> Result<Option<Row>, ListError> {
         if self.records.advance().map_err(ListError::since_scan)? {
             self.number += 1;
-            return Ok(Some(Row { number: self.number, lead_id: self.lead_id(), lead: self.records.lead() }));
+            let lead = self.records.lead(self.scan.need);
+            return Ok(Some(Row { number: self.number, lead_id: self.lead_id(), lead }));
         }
         if self.records.digest() == self.scan.digest { Ok(None) } else { Err(self.input.changed()) }
     }

@@ -7,6 +7,7 @@ use crate::lists::Format;
 use crate::lists::Input;
 use crate::lists::ListError;
 use crate::lists::Mapping;
+use crate::lists::Need;
 use crate::lists::form::Form;
 use crate::lists::records::Records;
 
@@ -21,9 +22,11 @@ pub struct Scan {
     pub counts: Counts,
     pub(super) form: Form,
     pub(super) mapping: Mapping,
+    pub(super) need: Need,
 }
 
-/// How many rows hold what. Each usable row is counted in exactly one of the last five.
+/// How many rows hold what. Each usable row of a list that is looked up is counted in exactly one of the last
+/// five.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// All rows.
@@ -51,7 +54,6 @@ impl Scan {
 
 impl Counts {
     fn add(&mut self, lead: &Lead) {
-        self.usable += 1;
         let count = match (lead.email.is_some(), Query::by_name(lead).is_some(), lead.linkedin_url.is_some()) {
             (true, true, _) => &mut self.address_and_name,
             (true, false, true) => &mut self.address_and_profile,
@@ -63,24 +65,29 @@ impl Counts {
     }
 }
 
-/// Reads the whole list once. `format` and `mapping` are what the user asked for, if anything.
+/// Reads the whole list once. `format` and `mapping` are what the user asked for, if anything; `need` is what
+/// makes a row a lead, now and when the rows are read again.
 ///
 /// # Errors
 /// `BadInput` when the list cannot be used: no text, no rows, no column that is recognised, a line
 /// too long. Single rows without enough in them are counted, not refused.
-pub fn scan(input: &Input, format: Option<Format>, mapping: &Mapping) -> Result<Scan, ListError> {
+pub fn scan(input: &Input, format: Option<Format>, mapping: &Mapping, need: Need) -> Result<Scan, ListError> {
     let form = Form::detect(input, format)?;
     let mut records = Records::open(input, form, mapping)?;
     let mut counts = Counts::default();
     while records.advance()? {
         counts.rows += 1;
-        if let Ok(lead) = records.lead() {
-            counts.add(&lead);
+        if let Ok(lead) = records.lead(need) {
+            counts.usable += 1;
+            match need {
+                Need::Lookup => counts.add(&lead),
+                Need::Anything => {}
+            }
         }
     }
     if counts.rows == 0 {
         return Err(input.refuse("no rows; give it at least one lead".to_owned()));
     }
     let columns = records.columns()?;
-    Ok(Scan { digest: records.digest(), columns, counts, form, mapping: mapping.clone() })
+    Ok(Scan { digest: records.digest(), columns, counts, form, mapping: mapping.clone(), need })
 }

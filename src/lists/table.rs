@@ -7,7 +7,7 @@ use crate::lists::ListError;
 use crate::lists::Mapping;
 use crate::lists::columns::Columns;
 use crate::lists::columns::check_columns;
-use crate::lists::columns::check_not_enriched;
+use crate::lists::columns::check_not_added;
 use crate::lists::form::Dialect;
 use crate::lists::input::BUFFER;
 use crate::lists::input::Source;
@@ -41,7 +41,7 @@ impl<'a> Table<'a> {
         let header: Vec<&str> = table.header.iter().collect();
         table.columns = Columns::recognise(&header, mapping);
         check_columns(&table.columns.named(&header), &header, mapping)
-            .and_then(|()| check_not_enriched(&header))
+            .and_then(|()| check_not_added(&header))
             .map_err(|problem| input.refuse(problem))?;
         Ok(table)
     }

@@ -1,6 +1,7 @@
 //! The rules of CONTRACTS §1 on FILE and OUT, as tables.
 
 use crate::domain::Address;
+use crate::domain::Draft;
 use crate::domain::Ending;
 use crate::domain::Lead;
 use crate::domain::ProviderName;
@@ -9,6 +10,7 @@ use crate::domain::Status;
 use crate::domain::Usd;
 use crate::domain::Verdict;
 use crate::lists::Counts;
+use crate::lists::Drafted;
 use crate::lists::Enrichment;
 use crate::lists::Format;
 use crate::lists::Input;
@@ -16,6 +18,7 @@ use crate::lists::LINE_LIMIT;
 use crate::lists::LeadIds;
 use crate::lists::ListError;
 use crate::lists::Mapping;
+use crate::lists::Need;
 use crate::lists::Out;
 use crate::lists::Row;
 use crate::lists::Scan;
@@ -26,6 +29,7 @@ use crate::lists::write_enriched;
 use proptest::prelude::*;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use tempfile::TempDir;
 
 /// A list in a folder of its own.
@@ -54,12 +58,20 @@ impl List {
     }
 
     fn scan(&self, map: &[&str]) -> Result<Scan, ListError> {
-        scan(&self.input(), None, &Mapping::parse(map)?)
+        scan(&self.input(), None, &Mapping::parse(map)?, Need::Lookup)
     }
 
     fn rows(&self, map: &[&str], ids: LeadIds) -> Vec<Row> {
         let (input, scan) = (self.input(), self.scan(map).unwrap());
         rows(&input, &scan, ids).unwrap().collect::<Result<_, _>>().unwrap()
+    }
+
+    /// The rows as those of a list that copy is written for.
+    fn rows_to_write_for(&self) -> (Scan, Vec<Row>) {
+        let input = self.input();
+        let scan = scan(&input, None, &Mapping::default(), Need::Anything).unwrap();
+        let rows = rows(&input, &scan, LeadIds::FromColumn).unwrap().collect::<Result<_, _>>().unwrap();
+        (scan, rows)
     }
 
     fn lead(&self, map: &[&str]) -> Lead {
@@ -83,6 +95,33 @@ impl List {
         let first_only = |number| Ok::<_, ListError>((number == 1).then(found));
         write_enriched(&self.input(), &self.scan(&[]).unwrap(), &Out::File(out.clone()), first_only).unwrap();
         fs::read_to_string(out).unwrap()
+    }
+
+    /// What is written when there is copy for the first row, none for the second, and the others have not ended.
+    fn drafted(&self) -> String {
+        let out = self.path("out");
+        let added = |number| {
+            Ok::<_, ListError>(match number {
+                1 => Some(written()),
+                2 => Some(Drafted { status: Status::Failed, reason: Reason::Refused, draft: None, ..written() }),
+                _ => None,
+            })
+        };
+        let (scan, _) = self.rows_to_write_for();
+        write_enriched(&self.input(), &scan, &Out::File(out.clone()), added).unwrap();
+        fs::read_to_string(out).unwrap()
+    }
+}
+
+/// A body of two lines, with everything in it that a table must quote.
+fn written() -> Drafted {
+    let draft = Draft { subject: "Hi, Ada".to_owned(), body: "One \"line\";\nand another".to_owned() };
+    Drafted {
+        status: Status::Written,
+        reason: Reason::None,
+        draft: Some(Arc::new(draft)),
+        cost: Usd::from_nanos(1_234_000),
+        attempts: 2,
     }
 }
 
@@ -219,6 +258,24 @@ fn a_row_is_usable_with_a_name_and_a_company_or_a_profile_or_an_address() {
 }
 
 #[test]
+fn copy_is_written_for_a_row_with_anything_in_it() {
+    let header = "first,last,name,company,domain,linkedin,email";
+    for (row, expected) in [
+        ("Ada,,,,,,", Ok(())),
+        (",,,Acme,,,", Ok(())),
+        (",,,,acme.test,,", Ok(())),
+        (",,,,,,ada@acme.test", Ok(())),
+        (",,,,,,ada@acme.test,", Err(Unusable::TooManyCells)),
+        (" ,,,,n/a,,n/a", Err(Unusable::Nothing)),
+        ("\"\"", Err(Unusable::Nothing)),
+    ] {
+        let (scan, rows) = List::csv(&format!("{header}\n{row}\n")).rows_to_write_for();
+        assert_eq!(rows[0].lead.as_ref().map(|_| ()).map_err(|why| *why), expected, "{row}");
+        assert_eq!((scan.counts.rows, scan.counts.usable), (1, u64::from(expected.is_ok())), "{row}");
+    }
+}
+
+#[test]
 fn counts_tell_what_the_rows_hold_and_empty_lines_are_no_rows() {
     let list = List::csv(
         "name,company,linkedin,email\n\
@@ -263,6 +320,7 @@ fn what_is_no_list_is_refused_by_file_and_line() {
         (format!("email\na@x.test\n{wide}\n").into_bytes(), "leads.csv line 3: longer than 1 MiB"),
         (open_quote.into_bytes(), "leads.csv line 3: longer than 1 MiB"),
         (b"email,weir_status\na@x.test,\n".to_vec(), "leads.csv: there is a column `weir_status` already"),
+        (b"email,weir_body\na@x.test,\n".to_vec(), "leads.csv: there is a column `weir_body` already"),
     ] {
         let refusal = List::new("leads.csv", bytes).refusal(&[]);
         assert!(refusal.starts_with(message), "{refusal}\n{message}");
@@ -334,7 +392,7 @@ fn the_format_is_asked_for_or_told_by_the_name_or_the_first_character() {
         ("leads.csv", object, Some(Format::Ndjson), Format::Ndjson),
     ] {
         let list = List::new(name, bytes);
-        assert_eq!(scan(&list.input(), asked, &Mapping::default()).unwrap().format(), format, "{name}");
+        assert_eq!(scan(&list.input(), asked, &Mapping::default(), Need::Lookup).unwrap().format(), format, "{name}");
     }
 }
 
@@ -372,6 +430,34 @@ fn a_json_object_is_written_back_as_it_came_with_eight_keys_more() {
 }
 
 #[test]
+fn copy_is_written_behind_each_row_of_a_table_whatever_is_in_it() {
+    let added = "weir_status,weir_reason,weir_subject,weir_body,weir_cost_usd,weir_attempts";
+    let copy = "written,none,\"Hi, Ada\",\"One \"\"line\"\";\nand another\",0.001234000,2";
+    let refused = "failed,refused,,,0.001234000,2";
+    let list = List::csv("name,x\nAda,1\nBea,2\nCy,3\n");
+    let expected = format!("name,x,{added}\nAda,1,{copy}\nBea,2,{refused}\nCy,3,,,,,,\n");
+    assert_eq!(list.drafted(), expected);
+}
+
+#[test]
+fn copy_is_written_into_each_json_object() {
+    let list = List::new("leads.jsonl", "{\"name\":\"Ada\"}\n{\"name\":\"Bea\"}\n{\"name\":\"Cy\"}\n");
+    let written = list.drafted();
+    let lines: Vec<&str> = written.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "{\"name\":\"Ada\",\"weir_status\":\"written\",\"weir_reason\":\"none\",\"weir_subject\":\"Hi, Ada\",\
+             \"weir_body\":\"One \\\"line\\\";\\nand another\",\"weir_cost_usd\":\"0.001234000\",\"weir_attempts\":2}",
+            "{\"name\":\"Bea\",\"weir_status\":\"failed\",\"weir_reason\":\"refused\",\"weir_subject\":null,\
+             \"weir_body\":null,\"weir_cost_usd\":\"0.001234000\",\"weir_attempts\":2}",
+            "{\"name\":\"Cy\",\"weir_status\":null,\"weir_reason\":null,\"weir_subject\":null,\"weir_body\":null,\
+             \"weir_cost_usd\":null,\"weir_attempts\":null}",
+        ]
+    );
+}
+
+#[test]
 fn a_list_that_changed_since_the_scan_is_not_written() {
     for changed in ["email\nb@x.test\n", "email\na@x.test\n\n", "email\n\"a", "other\n", ""] {
         let list = List::csv("email\na@x.test\n");
@@ -379,7 +465,8 @@ fn a_list_that_changed_since_the_scan_is_not_written() {
         fs::write(list.path("out"), "before").unwrap();
         fs::write(list.path("leads.csv"), changed).unwrap();
         let out = Out::File(list.path("out"));
-        let error = write_enriched(&list.input(), &scan, &out, |_| Ok::<_, ListError>(None)).unwrap_err();
+        let error =
+            write_enriched(&list.input(), &scan, &out, |_| Ok::<Option<Enrichment>, ListError>(None)).unwrap_err();
         assert!(matches!(error, ListError::Changed(_)), "{error}");
         assert_eq!(fs::read_to_string(list.path("out")).unwrap(), "before");
         let input = list.input();
@@ -393,7 +480,7 @@ fn a_list_that_changed_since_the_scan_is_not_written() {
 fn a_failure_to_tell_what_was_found_leaves_out_untouched() {
     let list = List::csv("email\na@x.test\n");
     let out = Out::File(list.path("out"));
-    let stopped = |_| Err(ListError::Changed("stop".to_owned()));
+    let stopped = |_| Err::<Option<Enrichment>, _>(ListError::Changed("stop".to_owned()));
     assert!(write_enriched(&list.input(), &list.scan(&[]).unwrap(), &out, stopped).is_err());
     assert!(!list.path("out").exists());
 }
@@ -427,7 +514,7 @@ fn out_is_named_after_the_list() {
         ("my.leads.jsonl", Format::Ndjson, "my.leads.enriched.jsonl"),
         ("leads", Format::Ndjson, "leads.enriched.ndjson"),
     ] {
-        assert_eq!(Out::beside(list.as_ref(), format), Out::File(PathBuf::from(out)));
+        assert_eq!(Out::beside(list.as_ref(), "enriched", format), Out::File(PathBuf::from(out)));
     }
 }
 
@@ -437,9 +524,9 @@ fn only_a_regular_file_is_read_in_place_and_anything_else_is_spooled() {
     assert!(Input::file(folder.path()).unwrap_err().is_bad_input());
     assert!(Input::file(&folder.path().join("missing.csv")).unwrap_err().is_bad_input());
     let spooled = Input::spool("standard input", "email\n\u{1}\n".as_bytes()).unwrap();
-    assert_eq!(scan(&spooled, None, &Mapping::default()).unwrap().counts.usable, 0);
+    assert_eq!(scan(&spooled, None, &Mapping::default(), Need::Lookup).unwrap().counts.usable, 0);
     let refusal = Input::spool("standard input", &b"email\n\xff\n"[..]);
-    let refusal = scan(&refusal.unwrap(), None, &Mapping::default()).unwrap_err();
+    let refusal = scan(&refusal.unwrap(), None, &Mapping::default(), Need::Lookup).unwrap_err();
     assert!(refusal.to_string().starts_with("standard input line 2: "), "{refusal}");
 }
 

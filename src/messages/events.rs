@@ -27,6 +27,15 @@ pub trait Message {
     {
         json!(self)
     }
+
+    /// Its body as it is sent.
+    fn to_body(&self) -> Vec<u8>
+    where
+        Self: Serialize,
+    {
+        // No type of ours can fail to be written; the longer way would say so.
+        serde_json::to_vec(self).unwrap_or_else(|_| self.to_json().to_string().into_bytes())
+    }
 }
 
 /// Where `weir.events` takes an event: its type without `weir.` and `.v1`.

@@ -107,10 +107,11 @@ impl<'b> Fields<'b> {
     }
 
     /// A whole number from 1 to `most`.
-    pub(super) fn count(&self, name: &str, most: u32) -> Result<u32, Refusal> {
-        let value = self.value(name).ok_or_else(|| self.missing(name))?;
+    pub(super) fn maybe_count(&self, name: &str, most: u32) -> Result<Option<u32>, Refusal> {
+        let Some(value) = self.value(name) else { return Ok(None) };
         let count = serde_json::from_str(value).ok().filter(|count: &u32| (1..=most).contains(count));
-        count.ok_or_else(|| self.refuse(name, format_args!("must be a whole number from 1 to {most}")))
+        let problem = || self.refuse(name, format_args!("must be a whole number from 1 to {most}"));
+        count.map(Some).ok_or_else(problem)
     }
 
     /// A list of anything.

@@ -2,6 +2,7 @@
 
 use crate::domain::CampaignId;
 use crate::domain::JobId;
+use crate::domain::Purpose;
 use crate::domain::Usd;
 use crate::domain::WorkspaceId;
 use crate::messages::events::Message;
@@ -17,6 +18,7 @@ use crate::messages::limits::OUTPUT_TOKENS_LIMIT;
 use crate::messages::limits::PAGE_PATTERN;
 use crate::messages::limits::TEXT_LIMIT;
 use crate::messages::limits::URLS_LIMIT;
+use crate::messages::limits::USUAL_OUTPUT_TOKENS;
 use schemars::JsonSchema;
 use schemars::Schema;
 use schemars::SchemaGenerator;
@@ -118,35 +120,55 @@ pub struct CopyJob {
     /// A model of the configuration.
     #[schemars(length(min = 1, max = TEXT_LIMIT))]
     pub model: String,
-    /// Tokens that the model may write for a lead.
-    #[schemars(range(min = 1, max = OUTPUT_TOKENS_LIMIT))]
+    /// Tokens that the model may write for a lead, reasoning included.
+    #[schemars(default = "usual_output_tokens", range(min = 1, max = OUTPUT_TOKENS_LIMIT))]
     pub max_output_tokens: u32,
-    /// What the model is told; fields of the lead like `{first_name}` are filled in.
+    /// What the model is told; fields of the lead like `{first_name}` are filled in, and what else stands in
+    /// braces stays as it is.
     #[schemars(length(min = 1, max = INSTRUCTIONS_LIMIT))]
     pub instructions: String,
     /// What is looked up for a lead before its copy is written.
     #[schemars(default)]
     pub personalize: Personalize,
+    /// USD that the job may cost at most, over all its runs.
+    #[schemars(with = "Option<String>", regex(pattern = AMOUNT_PATTERN))]
+    pub max_spend: Option<Usd>,
+    /// Resume by itself after every top-up?
+    #[schemars(default)]
+    pub auto_resume: bool,
     /// Where its leads are.
     #[schemars(flatten)]
     pub leads: Leads,
 }
 
-/// What copy is written for: the same prices and keys, counted apart.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, JsonSchema)]
-#[schemars(rename_all = "snake_case")]
-pub enum Purpose {
-    /// For the person.
-    #[default]
-    Live,
-    /// To warm a mailbox up.
-    Warmup,
+impl CopyJob {
+    /// What makes two messages with one `job_id` the same job, as [`EnrichmentJob::canonical`] has it. A number
+    /// of tokens that is left out is the usual one.
+    pub fn canonical(&self) -> String {
+        let head = json!({
+            "workspace_id": self.workspace_id,
+            "campaign_id": self.campaign_id,
+            "purpose": self.purpose,
+            "model": self.model,
+            "max_output_tokens": self.max_output_tokens,
+            "instructions": self.instructions,
+            "personalize": { "urls": self.personalize.urls },
+            "max_spend": self.max_spend,
+            "auto_resume": self.auto_resume,
+        });
+        json!([Self::KIND, head, self.leads]).to_string()
+    }
+}
+
+const fn usual_output_tokens() -> u32 {
+    USUAL_OUTPUT_TOKENS
 }
 
 /// What is looked up for a lead before its copy is written.
 #[derive(Clone, PartialEq, Eq, Default, Debug, JsonSchema)]
 pub struct Personalize {
-    /// Pages to read; fields of the lead like `{domain}` are filled in.
+    /// Pages to read; fields of the lead like `{domain}` are filled in, and no other name may stand in braces. A
+    /// page whose address lacks one, or that cannot be had, does not stop the copy.
     #[schemars(default, length(max = URLS_LIMIT))]
     #[schemars(inner(length(max = TEXT_LIMIT), regex(pattern = PAGE_PATTERN)))]
     pub urls: Vec<String>,

@@ -1,10 +1,11 @@
 //! The messages: what is read from the broker and what is said there (CONTRACTS §4).
 //!
 //! Knows every JSON message as a type: how one is read, with a refusal that names the field; how one
-//! is written; and its schema. What the fields of a lead are cleaned to, `lists` knows.
+//! is written; its schema, and where it travels. What the fields of a lead are cleaned to, `lists` knows.
 //! Invariant: no I/O, no clock, no broker. A refusal names fields and ids and repeats nothing else:
 //! any other value may be a person's.
 
+mod asyncapi;
 mod events;
 mod fields;
 mod incoming;
@@ -20,6 +21,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
+pub use asyncapi::asyncapi;
 pub use events::Message;
 pub use events::event_id;
 pub use events::must_be_routed;
@@ -33,7 +35,6 @@ pub use incoming::Incoming;
 pub use incoming::JobAction;
 pub use incoming::JobControl;
 pub use incoming::Personalize;
-pub use incoming::Purpose;
 pub use incoming::ReloadFrom;
 pub use incoming::TopUp;
 pub use internal::KeysChanged;
@@ -42,8 +43,13 @@ pub use internal::WorkerStopped;
 pub use leads::Leads;
 pub use leads::RawLead;
 pub use limits::BODY_LIMIT;
+pub use limits::INSTRUCTIONS_LIMIT;
 pub use limits::LEADS_LIMIT;
+pub use limits::OUTPUT_TOKENS_LIMIT;
+pub use limits::URLS_LIMIT;
+pub use limits::USUAL_OUTPUT_TOKENS;
 pub use limits::is_id;
+pub use limits::page_problem;
 pub use notices::CampaignActivated;
 pub use notices::CampaignDeactivated;
 pub use notices::CampaignRefused;
@@ -59,7 +65,6 @@ pub use notices::WalletLow;
 pub use read::read;
 pub use refusal::Refusal;
 pub use results::CopyResult;
-pub use results::CopyStatus;
 pub use results::JobCompleted;
 pub use results::JobHead;
 pub use results::LeadResult;

@@ -9,6 +9,7 @@ use crate::domain::Usd;
 use crate::domain::WorkerId;
 use crate::domain::WorkspaceId;
 use crate::messages::events::Message;
+use crate::messages::nouns::lead_reason;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -26,6 +27,11 @@ pub struct WalletLow {
     pub balance: Usd,
     /// USD below which this is said.
     pub threshold: Usd,
+    /// USD that it loses an hour, as it has of late; null when that is not known.
+    pub burn_per_hour: Option<Usd>,
+    /// When nothing is left in it, if that goes on; null when nothing is spent, or that is not known.
+    #[schemars(extend("format" = "date-time"))]
+    pub runs_dry_at: Option<String>,
 }
 
 /// A step could not be paid, for the first time since the last top-up.
@@ -42,9 +48,15 @@ pub struct WalletEmpty {
     pub balance: Usd,
     /// USD below which a wallet is low.
     pub threshold: Usd,
+    /// USD that it loses an hour, as it has of late; null when that is not known.
+    pub burn_per_hour: Option<Usd>,
+    /// When nothing is left in it, if that goes on; null when nothing is spent, or that is not known.
+    #[schemars(extend("format" = "date-time"))]
+    pub runs_dry_at: Option<String>,
 }
 
-/// Asks for money: answered by a top-up with the same `ref`, declined or not.
+/// Asks for money: answered by a top-up with the same `ref`, declined or not. Asked again under that `ref`
+/// while nobody answers.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 pub struct RechargeRequested {
     /// Tells a repeat.
@@ -61,7 +73,7 @@ pub struct RechargeRequested {
     pub reference: String,
 }
 
-/// The money that was asked for does not come.
+/// Money was asked for in vain too often in a row: it is not asked for any more.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 pub struct RechargeFailed {
     /// Tells a repeat.
@@ -71,14 +83,15 @@ pub struct RechargeFailed {
     pub at: String,
     /// Whose wallet.
     pub workspace_id: WorkspaceId,
-    /// USD that were asked for.
+    /// USD that were asked for last.
     pub amount: Usd,
-    /// What the request named.
+    /// What the last request named.
     #[serde(rename = "ref")]
     pub reference: String,
 }
 
-/// A campaign was stopped.
+/// A campaign was stopped: the wallet cannot pay (`wallet_empty`), or somebody has said so (`cancelled`). What runs on
+/// the customer's own keys goes on.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 pub struct CampaignDeactivated {
     /// Tells a repeat.
@@ -91,10 +104,11 @@ pub struct CampaignDeactivated {
     /// Which of its campaigns.
     pub campaign_id: CampaignId,
     /// Why.
+    #[schemars(schema_with = "lead_reason")]
     pub reason: Reason,
 }
 
-/// A campaign may begin, or go on.
+/// A campaign may begin, or goes on after a top-up.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 pub struct CampaignActivated {
     /// Tells a repeat.
@@ -108,7 +122,7 @@ pub struct CampaignActivated {
     pub campaign_id: CampaignId,
 }
 
-/// A campaign may not begin.
+/// A campaign may not begin: the wallet cannot pay.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 pub struct CampaignRefused {
     /// Tells a repeat.
@@ -121,6 +135,7 @@ pub struct CampaignRefused {
     /// Which of its campaigns.
     pub campaign_id: CampaignId,
     /// Why.
+    #[schemars(schema_with = "lead_reason")]
     pub reason: Reason,
 }
 

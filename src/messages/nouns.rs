@@ -8,6 +8,7 @@ use crate::domain::KeySource;
 use crate::domain::LeadId;
 use crate::domain::Outcome;
 use crate::domain::ProviderName;
+use crate::domain::Purpose;
 use crate::domain::Reason;
 use crate::domain::Status;
 use crate::domain::Step;
@@ -25,7 +26,7 @@ use serde::Serialize;
 use serde::Serializer;
 use std::borrow::Cow;
 
-/// Every outcome of an attempt (CONTRACTS §2), those of operations to come among them.
+/// Every outcome of an attempt (CONTRACTS §2).
 const OUTCOMES: [&str; 18] = [
     "found",
     "not_found",
@@ -48,6 +49,7 @@ const OUTCOMES: [&str; 18] = [
 ];
 const VERDICTS: [Verdict; 4] = [Verdict::Valid, Verdict::Invalid, Verdict::CatchAll, Verdict::Unknown];
 const KEY_SOURCES: [KeySource; 2] = [KeySource::Own, KeySource::House];
+const PURPOSES: [Purpose; 2] = [Purpose::Live, Purpose::Warmup];
 
 /// Writes each noun as a text, and says what form the text has.
 macro_rules! nouns {
@@ -91,6 +93,29 @@ nouns! {
     Verdict: verdict => verdict.as_str(), one_of(VERDICTS.iter().map(|verdict| verdict.as_str()));
     KeySource: source => source.as_str(), one_of(KEY_SOURCES.iter().map(|source| source.as_str()));
     Outcome: outcome => outcome.as_str(), one_of(OUTCOMES.into_iter());
+    Purpose: purpose => purpose.as_str(), one_of(PURPOSES.iter().map(|purpose| purpose.as_str()));
+}
+
+/// How a lead that is enriched ends.
+pub(super) fn lead_status(_: &mut SchemaGenerator) -> Schema {
+    one_of(Status::ALL.iter().filter(|status| !matches!(status, Status::Written)).map(|status| status.as_str()))
+}
+
+/// Why it ends so.
+pub(super) fn lead_reason(_: &mut SchemaGenerator) -> Schema {
+    let only_of_copy = |reason: &&Reason| matches!(reason, Reason::Refused | Reason::Truncated);
+    one_of(Reason::ALL.iter().filter(|reason| !only_of_copy(reason)).map(|reason| reason.as_str()))
+}
+
+/// How a lead that copy is written for ends.
+pub(super) fn copy_status(_: &mut SchemaGenerator) -> Schema {
+    one_of([Status::Written, Status::Skipped, Status::Failed].iter().map(|status| status.as_str()))
+}
+
+/// Why it ends so.
+pub(super) fn copy_reason(_: &mut SchemaGenerator) -> Schema {
+    let only_of_leads = |reason: &&Reason| matches!(reason, Reason::VerifiersUnavailable | Reason::NoVerifier);
+    one_of(Reason::ALL.iter().filter(|reason| !only_of_leads(reason)).map(|reason| reason.as_str()))
 }
 
 fn some_text() -> Schema {
@@ -112,6 +137,7 @@ mod tests {
     use crate::domain::Cap;
     use crate::domain::Outage;
     use crate::domain::Throttle;
+    use crate::domain::Unwritten;
 
     #[test]
     fn every_outcome_is_among_those_of_the_contract() {
@@ -119,6 +145,9 @@ mod tests {
         let others = [
             Outcome::Found,
             Outcome::NotFound,
+            Outcome::Scraped,
+            Outcome::Written,
+            Outcome::Unwritten(Unwritten::Refused),
             Outcome::NotApplicable,
             Outcome::Unaffordable,
             Outcome::Capped(Cap::Lead),

@@ -3,6 +3,7 @@
 use crate::domain::CampaignId;
 use crate::domain::ConfigVersion;
 use crate::domain::JobId;
+use crate::domain::Purpose;
 use crate::domain::Usd;
 use crate::domain::WorkerId;
 use crate::domain::WorkspaceId;
@@ -17,7 +18,6 @@ use crate::messages::incoming::Incoming;
 use crate::messages::incoming::JobAction;
 use crate::messages::incoming::JobControl;
 use crate::messages::incoming::Personalize;
-use crate::messages::incoming::Purpose;
 use crate::messages::incoming::ReloadFrom;
 use crate::messages::incoming::TopUp;
 use crate::messages::internal::KeysChanged;
@@ -28,10 +28,11 @@ use crate::messages::limits::BODY_LIMIT;
 use crate::messages::limits::CONFIG_LIMIT;
 use crate::messages::limits::INSTRUCTIONS_LIMIT;
 use crate::messages::limits::OUTPUT_TOKENS_LIMIT;
-use crate::messages::limits::PAGE_SCHEMES;
 use crate::messages::limits::TEXT_LIMIT;
 use crate::messages::limits::URLS_LIMIT;
+use crate::messages::limits::USUAL_OUTPUT_TOKENS;
 use crate::messages::limits::is_id;
+use crate::messages::limits::page_problem;
 use crate::messages::refusal::Refusal;
 
 /// Every type that is read.
@@ -126,15 +127,16 @@ fn copy_job(fields: &Fields<'_>) -> Result<CopyJob, Refusal> {
         job_id: job_id(fields)?,
         workspace_id: workspace_id(fields)?,
         campaign_id: fields.maybe_name("campaign_id")?.map(CampaignId::new),
-        purpose: match fields.maybe_name("purpose")?.as_deref() {
-            None | Some("live") => Purpose::Live,
-            Some("warmup") => Purpose::Warmup,
-            Some(_) => return Err(fields.refuse("purpose", "must be live or warmup")),
+        purpose: match fields.maybe_name("purpose")? {
+            None => Purpose::default(),
+            Some(word) => word.parse::<Purpose>().map_err(|()| fields.refuse("purpose", "must be live or warmup"))?,
         },
         model: fields.name("model")?,
-        max_output_tokens: fields.count("max_output_tokens", OUTPUT_TOKENS_LIMIT)?,
+        max_output_tokens: fields.maybe_count("max_output_tokens", OUTPUT_TOKENS_LIMIT)?.unwrap_or(USUAL_OUTPUT_TOKENS),
         instructions: fields.text("instructions", INSTRUCTIONS_LIMIT)?,
         personalize: personalize(fields)?,
+        max_spend: fields.maybe_amount("max_spend")?,
+        auto_resume: fields.flag("auto_resume")?,
         leads: Leads::read(fields)?,
     })
 }
@@ -152,8 +154,8 @@ fn personalize(fields: &Fields<'_>) -> Result<Personalize, Refusal> {
         if url.len() > TEXT_LIMIT {
             return Err(Refusal::too_large(format!("personalize.{name} is longer than {TEXT_LIMIT} bytes")));
         }
-        if !PAGE_SCHEMES.iter().any(|scheme| url.starts_with(scheme)) || url.contains('\0') {
-            return Err(fields.refuse(&name, "must be an address that begins with https:// or http://"));
+        if let Some(problem) = page_problem(&url) {
+            return Err(fields.refuse(&name, problem));
         }
         urls.push(url);
     }

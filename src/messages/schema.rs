@@ -29,7 +29,16 @@ use serde_json::Value;
 /// Message type to its JSON Schema, draft 2020-12, each complete in itself. Limits of texts are in
 /// bytes, and a schema counts characters: it lets through a little that is refused.
 pub fn schemas() -> Map<String, Value> {
-    let read = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    all(SchemaSettings::draft2020_12())
+}
+
+/// The same as AsyncAPI takes them by default: draft 7, and no word of the draft in each.
+pub(super) fn payloads() -> Map<String, Value> {
+    all(SchemaSettings::draft07().with(|settings| settings.meta_schema = None))
+}
+
+fn all(form: SchemaSettings) -> Map<String, Value> {
+    let read = form.with(|settings| settings.inline_subschemas = true);
     let written = read.clone().for_serialize();
     Map::from_iter([
         schema_of::<EnrichmentJob>(&read),

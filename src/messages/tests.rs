@@ -7,17 +7,22 @@ use crate::domain::AttemptNo;
 use crate::domain::AttemptState;
 use crate::domain::CampaignId;
 use crate::domain::ConfigVersion;
+use crate::domain::Draft;
 use crate::domain::Ending;
 use crate::domain::JobId;
 use crate::domain::KeySource;
 use crate::domain::LeadId;
 use crate::domain::Operation;
 use crate::domain::Outcome;
+use crate::domain::Product;
 use crate::domain::ProviderName;
+use crate::domain::Purpose;
 use crate::domain::Reason;
 use crate::domain::Run;
 use crate::domain::Status;
 use crate::domain::Step;
+use crate::domain::Tokens;
+use crate::domain::Unwritten;
 use crate::domain::Usd;
 use crate::domain::Verdict;
 use crate::domain::WorkerId;
@@ -29,9 +34,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::json;
+use std::sync::Arc;
 
 /// The messages that CONTRACTS §4 shows, as they stand there, and what is said there without a block.
-const DOCUMENTED: [(&str, &str, &str); 11] = [
+const DOCUMENTED: [(&str, &str, &str); 12] = [
     (
         EnrichmentJob::KIND,
         "enrich",
@@ -50,6 +56,12 @@ const DOCUMENTED: [(&str, &str, &str); 11] = [
         r#"{"job_id":"copy_1","workspace_id":"acme","campaign_id":"cmp_1","purpose":"live","model":"gpt-5.4-mini","max_output_tokens":400,
  "instructions":"Write a first-touch e-mail.","personalize":{"urls":["https://{domain}"]},
  "leads":[{"lead_id":"1","first_name":"Ada","company":"Acme","domain":"acme.test","email":"ada@acme.test"}]}"#,
+    ),
+    (
+        CopyJob::KIND,
+        "weir.copy",
+        r#"{"job_id":"copy_2","workspace_id":"acme","purpose":"warmup","model":"gpt-5.4-mini","instructions":"{ \"tone\": {tone} }",
+ "max_spend":"5.00","auto_resume":true,"leads_from":"s3://lists/a.csv","sender":{"x":[1]}}"#,
     ),
     (JobControl::KIND, "control", r#"{"job_id":"job_1","action":"cancel","max_spend":null}"#),
     (JobControl::KIND, "weir.jobcontrol", r#"{"job_id":"job_1","action":"resume","max_spend":"50"}"#),
@@ -112,6 +124,7 @@ fn documented_messages_are_read_with_their_type_and_without() {
             Enrich(EnrichmentJob { job_id: job_1, workspace_id: acme, campaign_id: Some(cmp_1), waterfall: Some("work_email"), max_spend: Some(25.000000000), auto_resume: false, leads: Inline(1 leads) })
             Enrich(EnrichmentJob { job_id: job_1, workspace_id: acme, campaign_id: None, waterfall: None, max_spend: None, auto_resume: true, leads: From(…) })
             Copy(CopyJob { job_id: copy_1, .. })
+            Copy(CopyJob { job_id: copy_2, .. })
             JobControl(JobControl { job_id: job_1, action: Cancel, max_spend: None })
             JobControl(JobControl { job_id: job_1, action: Resume, max_spend: Some(50.000000000) })
             TopUp(TopUp { workspace_id: acme, amount: 25.000000000, reference: "inv_7", declined: false })
@@ -220,7 +233,12 @@ fn what_is_wrong_with_the_other_messages_names_the_field() {
         (CopyJob::KIND, copy_job(&json!({ "purpose": "spam" }))),
         (CopyJob::KIND, copy_job(&json!({ "model": null }))),
         (CopyJob::KIND, copy_job(&json!({ "max_output_tokens": 0 }))),
+        (CopyJob::KIND, copy_job(&json!({ "max_output_tokens": "400" }))),
         (CopyJob::KIND, copy_job(&json!({ "instructions": "x".repeat(32_769) }))),
+        (CopyJob::KIND, copy_job(&json!({ "instructions": null }))),
+        (CopyJob::KIND, copy_job(&json!({ "max_spend": 5 }))),
+        (CopyJob::KIND, copy_job(&json!({ "auto_resume": 1 }))),
+        (CopyJob::KIND, copy_job(&json!({ "personalize": { "urls": ["https://{domain}/{team}"] } }))),
         (CopyJob::KIND, copy_job(&json!({ "personalize": [] }))),
         (CopyJob::KIND, copy_job(&json!({ "personalize": { "urls": ["https://{domain}", "ftp://x"] } }))),
         (CopyJob::KIND, copy_job(&json!({ "personalize": { "urls": vec!["https://x"; 11] } }))),
@@ -246,7 +264,12 @@ fn what_is_wrong_with_the_other_messages_names_the_field() {
             invalid: purpose must be live or warmup
             invalid: model is missing
             invalid: max_output_tokens must be a whole number from 1 to 1000000
+            invalid: max_output_tokens must be a whole number from 1 to 1000000
             too_large: instructions is longer than 32768 bytes
+            invalid: instructions is missing
+            invalid: max_spend must be a text like "12.50", never a number
+            invalid: auto_resume must be true or false
+            invalid: personalize.urls[0] names {team}, which no lead has: there are lead_id, first_name, last_name, full_name, company, domain, linkedin_url, email
             invalid: personalize must be an object
             invalid: personalize.urls[1] must be an address that begins with https:// or http://
             invalid: personalize.urls holds more than 10
@@ -336,6 +359,43 @@ fn a_job_is_the_same_however_it_is_written() {
 }
 
 #[test]
+fn a_copy_job_is_the_same_however_it_is_written() {
+    let read_job = |message: &Value| match read(None, "copy", message.to_string().as_bytes()) {
+        Ok(Incoming::Copy(job)) => job,
+        other => panic!("{other:?}"),
+    };
+    let canonical = |changed: Value| read_job(&copy_job(&changed)).canonical();
+    let one = canonical(json!({}));
+    expect![[r#"["weir.copy_job.v1",{"workspace_id":"acme","campaign_id":null,"purpose":"live","model":"gpt-5.4-mini","max_output_tokens":400,"instructions":"Write.","personalize":{"urls":[]},"max_spend":null,"auto_resume":false},{"leads":[{"lead_id":"1","first_name":null,"last_name":null,"full_name":null,"company":null,"domain":null,"linkedin_url":null,"email":null}]}]"#]]
+    .assert_eq(&one);
+    for same in [
+        json!({ "job_id": "copy_2" }),
+        json!({ "max_output_tokens": null }),
+        json!({ "purpose": "live", "personalize": {}, "auto_resume": false, "max_spend": null, "sender": 7 }),
+    ] {
+        assert_eq!(canonical(same.clone()), one, "{same}");
+    }
+    let changes = [
+        json!({ "workspace_id": "other" }),
+        json!({ "campaign_id": "cmp_1" }),
+        json!({ "purpose": "warmup" }),
+        json!({ "model": "gpt-5.4" }),
+        json!({ "max_output_tokens": 401 }),
+        json!({ "instructions": "Write" }),
+        json!({ "personalize": { "urls": ["https://{domain}"] } }),
+        json!({ "max_spend": "5" }),
+        json!({ "auto_resume": true }),
+        json!({ "leads": [{ "lead_id": "2" }] }),
+    ];
+    for other in changes {
+        assert_ne!(canonical(other.clone()), one, "{other}");
+    }
+    let job = read_job(&copy_job(&json!({ "max_output_tokens": null, "max_spend": "5", "auto_resume": true })));
+    assert_eq!((job.max_output_tokens, job.purpose), (USUAL_OUTPUT_TOKENS, Purpose::Live));
+    assert_eq!((job.max_spend, job.auto_resume), (Some(usd("5")), true));
+}
+
+#[test]
 fn what_workers_tell_each_other_is_read_as_it_was_written() {
     fn body<M: Message + Serialize>(message: &M) -> (&'static str, Vec<u8>) {
         (M::KIND, message.to_json().to_string().into_bytes())
@@ -361,7 +421,41 @@ fn attempt(n: u32, provider: &str, operation: Operation, state: AttemptState) ->
 
 fn ended(outcome: Outcome, source: AnswerSource, nanos: i64, duration_ms: u64) -> AttemptState {
     let cost = Usd::from_nanos(nanos);
-    AttemptState::Ended(AttemptEnd { outcome, found: None, claim: None, handle: None, source, cost, duration_ms })
+    AttemptState::Ended(AttemptEnd { source, cost, duration_ms, ..AttemptEnd::not_asked(outcome) })
+}
+
+/// The end of a call that brought this besides its outcome.
+fn brought(outcome: Outcome, product: Product, nanos: i64) -> AttemptState {
+    let (source, cost) = (AnswerSource::Called, Usd::from_nanos(nanos));
+    let product = Some(product);
+    AttemptState::Ended(AttemptEnd { source, product, cost, duration_ms: 900, ..AttemptEnd::not_asked(outcome) })
+}
+
+fn answer(draft: bool, tokens: Option<Tokens>) -> Product {
+    let text = || Arc::new(Draft { subject: "Hello".to_owned(), body: "Hello Ada".to_owned() });
+    Product::Copy { draft: draft.then(text), tokens }
+}
+
+/// A result whose last attempts were these.
+fn copy_of(ending: &Ending, trail: &[Attempt]) -> CopyResult {
+    let (job_id, workspace_id, campaign_id) = (JobId::new("copy_1"), workspace_id(), CampaignId::new("cmp_1"));
+    let job = JobHead { job_id: &job_id, workspace_id: &workspace_id, campaign_id: Some(&campaign_id) };
+    let costs = trail.iter().filter_map(|attempt| Some(attempt.end()?.cost));
+    let cost = costs.fold(Usd::ZERO, Usd::saturating_add);
+    CopyResult::new(job, &LeadId::new("1"), Run::FIRST, ending, cost, trail.iter(), Some(at()))
+}
+
+const TOKENS: Tokens = Tokens { input: 900, cached_input: 64, cache_write: 32, output: 120, reasoning: 40 };
+
+/// A page read, a model that did not answer, then one that did; the page's reading is told once more.
+fn copy_result() -> CopyResult {
+    let trail = [
+        attempt(1, "firecrawl", Operation::Scrape, brought(Outcome::Scraped, Product::Text("Acme".into()), 5_000_000)),
+        attempt(2, "openai", Operation::WriteCopy, ended(Outcome::Timeout, AnswerSource::Called, 0, 30_000)),
+        attempt(3, "openai", Operation::WriteCopy, brought(Outcome::Written, answer(true, Some(TOKENS)), 1_244_000)),
+        attempt(4, "firecrawl", Operation::Scrape, brought(Outcome::Scraped, Product::Text("Acme".into()), 0)),
+    ];
+    copy_of(&Ending::without_address(Status::Written, Reason::None), &trail)
 }
 
 fn lead_result() -> LeadResult {
@@ -392,8 +486,49 @@ fn a_lead_result_has_exactly_the_fields_of_the_contract() {
 }
 
 #[test]
-fn a_result_does_not_show_its_address_in_a_log() {
+fn a_copy_result_has_exactly_the_fields_of_the_contract() {
+    expect![[r#"{"event_id":"4c9ecb844c2df6d5316adf673ef2bc94","at":"2027-01-15T08:00:00.000Z","job_id":"copy_1","workspace_id":"acme","campaign_id":"cmp_1","lead_id":"1","status":"written","reason":"none","subject":"Hello","body":"Hello Ada","usage":{"input_tokens":900,"cached_input_tokens":64,"cache_write_tokens":32,"output_tokens":120,"reasoning_tokens":40},"cost":"0.006244000","trail":[{"step":"firecrawl.scrape","key_source":"house","outcome":"scraped","cached":false,"cost":"0.005000000","duration_ms":900},{"step":"openai.write_copy","key_source":"house","outcome":"timeout","cached":false,"cost":"0.000000000","duration_ms":30000},{"step":"openai.write_copy","key_source":"house","outcome":"written","cached":false,"cost":"0.001244000","duration_ms":900},{"step":"firecrawl.scrape","key_source":"house","outcome":"scraped","cached":false,"cost":"0.000000000","duration_ms":900}]}"#]]
+    .assert_eq(&copy_result().to_json().to_string());
+}
+
+#[test]
+fn a_copy_result_tells_the_last_answer_and_flags_one_without_usage() {
+    let write = |n, state| attempt(n, "openai", Operation::WriteCopy, state);
+    let refused = Outcome::Unwritten(Unwritten::Refused);
+    let (no_answer, counted) = (|| ended(Outcome::Timeout, AnswerSource::Called, 0, 9), Some(TOKENS));
+    // Is there a text, are there tokens, and which steps lack them?
+    for (name, trail, told) in [
+        ("nothing tried", vec![], (false, false, vec![])),
+        ("counted", vec![write(1, brought(Outcome::Written, answer(true, counted), 7))], (true, true, vec![false])),
+        ("not counted", vec![write(1, brought(Outcome::Written, answer(true, None), 7))], (true, false, vec![true])),
+        ("refused", vec![write(1, brought(refused, answer(false, counted), 7))], (false, true, vec![false])),
+        ("refused, not counted", vec![write(1, brought(refused, answer(false, None), 7))], (false, false, vec![true])),
+        ("no answer", vec![write(1, no_answer())], (false, false, vec![false])),
+        (
+            "an answer after none",
+            vec![write(1, no_answer()), write(2, brought(Outcome::Written, answer(true, None), 7))],
+            (true, false, vec![false, true]),
+        ),
+        (
+            "under way again",
+            vec![write(1, brought(Outcome::Written, answer(true, counted), 7)), write(2, AttemptState::Begun)],
+            (true, true, vec![false]),
+        ),
+    ] {
+        let result = copy_of(&Ending::without_address(Status::Failed, Reason::Deadline), &trail);
+        let missing: Vec<bool> = result.trail.iter().map(|step| step.usage_missing).collect();
+        assert_eq!((result.body.is_some(), result.usage.is_some(), missing), told, "{name}");
+        assert_eq!(result.subject.is_some(), result.body.is_some(), "{name}");
+        assert_eq!(problems(CopyResult::KIND, &result.to_json()), Vec::<String>::new(), "{name}");
+        let flags = result.to_json().to_string().matches(r#""usage_missing":true"#).count();
+        assert_eq!(flags, result.trail.iter().filter(|step| step.usage_missing).count(), "{name}");
+    }
+}
+
+#[test]
+fn a_result_does_not_show_a_person_in_a_log() {
     assert!(!format!("{:?}", lead_result()).contains("ada"));
+    assert_eq!(format!("{:?}", copy_result()), "CopyResult { job_id: copy_1, lead_id: 1, .. }");
 }
 
 fn of<M: Message + Serialize + JsonSchema>(event: &M) -> (&'static str, Value) {
@@ -422,21 +557,6 @@ fn events() -> Vec<(&'static str, Value)> {
 }
 
 fn job_events() -> Vec<(&'static str, Value)> {
-    let copy = CopyResult {
-        event_id: event_id(),
-        at: Some(at()),
-        job_id: JobId::new("copy_1"),
-        workspace_id: workspace_id(),
-        campaign_id: Some(CampaignId::new("cmp_1")),
-        lead_id: LeadId::new("1"),
-        status: CopyStatus::Written,
-        reason: Reason::None,
-        subject: Some("Hello".to_owned()),
-        body: Some("Hello Ada".to_owned()),
-        usage: Some(Usage { input_tokens: 900, cached_input_tokens: 0, cache_write_tokens: 0, output_tokens: 120 }),
-        cost: usd("0.001215"),
-        trail: Vec::new(),
-    };
     let completed = JobCompleted {
         event_id: event_id(),
         at: at(),
@@ -447,14 +567,30 @@ fn job_events() -> Vec<(&'static str, Value)> {
         by_reason: [(Reason::WalletEmpty, 1), (Reason::None, 2)].into(),
         cost: usd("0.0205"),
     };
-    vec![of(&lead_result()), of(&copy), of(&completed)]
+    vec![of(&lead_result()), of(&copy_result()), of(&completed)]
 }
 
 fn wallet_events() -> Vec<(&'static str, Value)> {
     let (balance, threshold, amount) = (usd("9.5"), usd("10"), usd("25"));
     let reference = || "rch_1".to_owned();
-    let low = WalletLow { event_id: event_id(), at: at(), workspace_id: workspace_id(), balance, threshold };
-    let empty = WalletEmpty { event_id: event_id(), at: at(), workspace_id: workspace_id(), balance, threshold };
+    let low = WalletLow {
+        event_id: event_id(),
+        at: at(),
+        workspace_id: workspace_id(),
+        balance,
+        threshold,
+        burn_per_hour: Some(usd("1.5")),
+        runs_dry_at: Some("2027-01-15T14:20:00.000Z".to_owned()),
+    };
+    let empty = WalletEmpty {
+        event_id: event_id(),
+        at: at(),
+        workspace_id: workspace_id(),
+        balance,
+        threshold,
+        burn_per_hour: None,
+        runs_dry_at: None,
+    };
     let requested = RechargeRequested {
         event_id: event_id(),
         at: at(),
@@ -534,14 +670,13 @@ fn config_events() -> Vec<(&'static str, Value)> {
 
 #[test]
 fn every_event_is_written_in_the_order_of_the_contract() {
-    let lines = events().into_iter().skip(1).map(|(kind, event)| format!("{} {event}", routing_key(kind)));
+    let lines = events().into_iter().skip(2).map(|(kind, event)| format!("{} {event}", routing_key(kind)));
     check(
         lines,
         &expect![[r#"
-            copy_result {"event_id":"e1","at":"2027-01-15T08:00:00.000Z","job_id":"copy_1","workspace_id":"acme","campaign_id":"cmp_1","lead_id":"1","status":"written","reason":"none","subject":"Hello","body":"Hello Ada","usage":{"input_tokens":900,"cached_input_tokens":0,"cache_write_tokens":0,"output_tokens":120},"cost":"0.001215000","trail":[]}
             job_completed {"event_id":"e1","at":"2027-01-15T08:00:00.000Z","job_id":"job_1","workspace_id":"acme","campaign_id":null,"by_status":{"verified":2,"skipped":1},"by_reason":{"none":2,"wallet_empty":1},"cost":"0.020500000"}
-            wallet_low {"event_id":"e1","at":"2027-01-15T08:00:00.000Z","workspace_id":"acme","balance":"9.500000000","threshold":"10.000000000"}
-            wallet_empty {"event_id":"e1","at":"2027-01-15T08:00:00.000Z","workspace_id":"acme","balance":"9.500000000","threshold":"10.000000000"}
+            wallet_low {"event_id":"e1","at":"2027-01-15T08:00:00.000Z","workspace_id":"acme","balance":"9.500000000","threshold":"10.000000000","burn_per_hour":"1.500000000","runs_dry_at":"2027-01-15T14:20:00.000Z"}
+            wallet_empty {"event_id":"e1","at":"2027-01-15T08:00:00.000Z","workspace_id":"acme","balance":"9.500000000","threshold":"10.000000000","burn_per_hour":null,"runs_dry_at":null}
             recharge_requested {"event_id":"e1","at":"2027-01-15T08:00:00.000Z","workspace_id":"acme","amount":"25.000000000","ref":"rch_1"}
             recharge_failed {"event_id":"e1","at":"2027-01-15T08:00:00.000Z","workspace_id":"acme","amount":"25.000000000","ref":"rch_1"}
             campaign_deactivated {"event_id":"e1","at":"2027-01-15T08:00:00.000Z","workspace_id":"acme","campaign_id":"cmp_1","reason":"wallet_empty"}
@@ -601,6 +736,8 @@ fn a_schema_refuses_what_reading_refuses() {
         job(json!({ "leads": null, "leads_from": "http://10.0.0.1/a.csv" })),
         (CopyJob::KIND, copy_job(&json!({ "purpose": "spam" }))),
         (CopyJob::KIND, copy_job(&json!({ "max_output_tokens": 0 }))),
+        (CopyJob::KIND, copy_job(&json!({ "max_spend": 5 }))),
+        (CopyJob::KIND, copy_job(&json!({ "auto_resume": "yes" }))),
         (CopyJob::KIND, copy_job(&json!({ "personalize": { "urls": ["ftp://x"] } }))),
         (JobControl::KIND, json!({ "job_id": "job_1", "action": "stop" })),
         (TopUp::KIND, json!({ "workspace_id": "acme", "amount": 25, "ref": "r" })),
@@ -619,7 +756,10 @@ fn a_schema_refuses_what_reading_refuses() {
 fn the_closed_words_of_a_result_are_closed_in_its_schema() {
     for changed in [
         json!({ "status": "done" }),
+        json!({ "status": "written" }),
         json!({ "reason": "bored" }),
+        json!({ "reason": "refused" }),
+        json!({ "reason": "truncated" }),
         json!({ "verdict": "good" }),
         json!({ "cost": "0.01" }),
         json!({ "trail": [{ "step": "leadmagic.find_email", "key_source": "house", "outcome": "lost", "cached": false,
@@ -627,5 +767,21 @@ fn the_closed_words_of_a_result_are_closed_in_its_schema() {
     ] {
         let result = with(lead_result().to_json(), &changed);
         assert_eq!(problems(LeadResult::KIND, &result).len(), 1, "{changed}");
+    }
+}
+
+#[test]
+fn how_a_lead_may_end_is_what_the_schema_of_its_result_says() {
+    let pairs = Status::ALL.iter().flat_map(|status| Reason::ALL.iter().map(move |reason| (*status, *reason)));
+    let allowed: Vec<(Status, Reason)> =
+        pairs.filter(|&(status, reason)| Ending::without_address(status, reason).is_allowed()).collect();
+    assert!(allowed.len() > 25, "{}", allowed.len());
+    for (status, reason) in allowed {
+        let ending = json!({ "status": status, "reason": reason });
+        let keeps = |kind: &str, result: Value| problems(kind, &with(result, &ending)).is_empty();
+        let of_copy = status == Status::Written || [Reason::Refused, Reason::Truncated].contains(&reason);
+        assert_eq!(keeps(LeadResult::KIND, lead_result().to_json()), !of_copy, "{status} {reason}");
+        let of_both = [Status::Skipped, Status::Failed].contains(&status);
+        assert_eq!(keeps(CopyResult::KIND, copy_result().to_json()), of_copy || of_both, "{status} {reason}");
     }
 }

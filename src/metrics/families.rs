@@ -4,10 +4,14 @@ use crate::domain::ConfigVersion;
 use crate::domain::KeySource;
 use crate::domain::Outcome;
 use crate::domain::ProviderName;
+use crate::domain::Purpose;
 use crate::domain::Reason;
 use crate::domain::Status;
 use crate::domain::Step;
+use crate::domain::Tokens;
 use crate::domain::Usd;
+use crate::metrics::sums::Sums;
+use crate::metrics::sums::lock;
 use crate::queue::DeadReason;
 use ::metrics::Counter;
 use ::metrics::Gauge;
@@ -22,24 +26,28 @@ use metrics_exporter_prometheus::Matcher;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use metrics_exporter_prometheus::PrometheusHandle;
 use metrics_exporter_prometheus::PrometheusRecorder;
-use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::hash::Hash;
 use std::sync::Mutex;
-use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::sync::RwLock;
 use std::time::Duration;
 
 const ATTEMPTS: &str = "weir_attempts_total";
 const LEADS: &str = "weir_leads_total";
+const COPIES: &str = "weir_copies_total";
+const TOKENS: &str = "weir_tokens_total";
+const USAGE_MISSING: &str = "weir_usage_missing_total";
 const CALLS_REPEATED: &str = "weir_calls_repeated_total";
 const DEAD_LETTERS: &str = "weir_dead_letters_total";
 const UNROUTABLE: &str = "weir_unroutable_total";
 const COUNTERS: &[(&str, &str)] = &[
     (ATTEMPTS, "Attempts that ended, by how."),
     (LEADS, "Leads that ended, by how; copies included."),
+    (COPIES, "Leads of copy jobs that ended, by what the copy is for and by how."),
+    (TOKENS, "Tokens that models counted, by kind; reasoning is output."),
+    (USAGE_MISSING, "Answers of models that did not say what they consumed: charged as much as was held."),
     (CALLS_REPEATED, "Calls made again because the first answer was lost."),
     (DEAD_LETTERS, "Messages put into weir.dead, by reason."),
     (UNROUTABLE, "Messages that no queue was bound to take, by type."),
@@ -87,6 +95,7 @@ const HISTOGRAMS: &[(&str, &str, &[f64])] = &[
 ];
 
 const SPEND: &str = "weir_spend_usd_total";
+const COPY_SPEND: &str = "weir_copy_spend_usd_total";
 const HOUSE_LOSS: &str = "weir_house_loss_usd_total";
 const CONFIG_VERSION: &str = "weir_config_version_info";
 
@@ -99,6 +108,10 @@ pub(super) struct Families {
     exporter: PrometheusHandle,
     attempts: Series<(Step, KeySource, Outcome), Counter>,
     leads: Series<(Status, Reason), Counter>,
+    copies: Series<(Purpose, Status, Reason), Counter>,
+    /// By provider and kind of token.
+    tokens: Series<(ProviderName, &'static str), Counter>,
+    usage_missing: Series<ProviderName, Counter>,
     calls_repeated: Series<ProviderName, Counter>,
     dead_letters: Series<DeadReason, Counter>,
     unroutable: Series<String, Counter>,
@@ -111,15 +124,13 @@ pub(super) struct Families {
     slices_set_aside: Gauge,
     outbox_unpublished: Gauge,
     amqp_blocked: Gauge,
-    /// Kept and shown here: the exporter's counters have no places, and its gauges are floats.
-    spend: Sums,
-    house_loss: Sums,
-    /// The same: the exporter takes no series back, and the former version has to go.
+    spend: Sums<ProviderName>,
+    /// By what the copy is for.
+    copy_spend: Sums<&'static str>,
+    house_loss: Sums<ProviderName>,
+    /// Shown here: the exporter takes no series back, and the former version has to go.
     config_version: Mutex<Option<ConfigVersion>>,
 }
-
-/// Money by provider.
-type Sums = Mutex<BTreeMap<ProviderName, Usd>>;
 
 impl Families {
     pub(super) fn new() -> Result<Self, BuildError> {
@@ -130,6 +141,9 @@ impl Families {
             exporter: recorder.handle(),
             attempts: Series::default(),
             leads: Series::default(),
+            copies: Series::default(),
+            tokens: Series::default(),
+            usage_missing: Series::default(),
             calls_repeated: Series::default(),
             dead_letters: Series::default(),
             unroutable: Series::default(),
@@ -142,14 +156,22 @@ impl Families {
             slices_set_aside: gauge(SLICES_SET_ASIDE),
             outbox_unpublished: gauge(OUTBOX_UNPUBLISHED),
             amqp_blocked: gauge(AMQP_BLOCKED),
-            spend: Sums::default(),
-            house_loss: Sums::default(),
+            spend: Sums::new(SPEND, "provider", "What customers were charged, in USD."),
+            copy_spend: Sums::new(
+                COPY_SPEND,
+                "purpose",
+                "What customers were charged for copy, pages included, in USD.",
+            ),
+            house_loss: Sums::new(HOUSE_LOSS, "provider", "Costs that no customer was charged, in USD."),
             config_version: Mutex::default(),
             recorder,
         };
-        // Each begins at zero, so that the first dead letter shows as a rise.
+        // Each begins at zero, so that the first dead letter, or the first cent, shows as a rise.
         for reason in DeadReason::ALL {
             families.dead_letter(reason, 0);
+        }
+        for purpose in [Purpose::Live, Purpose::Warmup] {
+            families.copy_spend(purpose, Usd::ZERO);
         }
         Ok(families)
     }
@@ -157,8 +179,9 @@ impl Families {
     /// Prometheus text, version 0.0.4.
     pub(super) fn render(&self) -> String {
         let mut text = self.exporter.render();
-        show_sums(&mut text, SPEND, "What customers were charged, in USD.", &lock(&self.spend));
-        show_sums(&mut text, HOUSE_LOSS, "Costs that no customer was charged, in USD.", &lock(&self.house_loss));
+        self.spend.show(&mut text);
+        self.copy_spend.show(&mut text);
+        self.house_loss.show(&mut text);
         show_version(&mut text, lock(&self.config_version).as_ref());
         text
     }
@@ -183,16 +206,43 @@ impl Families {
         self.leads.find(&(status, reason), || self.counter(LEADS, &labels)).increment(leads);
     }
 
+    pub(super) fn copy_ended(&self, purpose: Purpose, status: Status, reason: Reason, leads: u64) {
+        let labels = [("purpose", purpose.as_str()), ("status", status.as_str()), ("reason", reason.as_str())];
+        self.copies.find(&(purpose, status, reason), || self.counter(COPIES, &labels)).increment(leads);
+    }
+
+    pub(super) fn copy_spend(&self, purpose: Purpose, cost: Usd) {
+        self.copy_spend.add(&purpose.as_str(), cost);
+    }
+
+    pub(super) fn tokens(&self, provider: &ProviderName, tokens: Tokens) {
+        for (kind, count) in [
+            ("input", tokens.input),
+            ("cached_input", tokens.cached_input),
+            ("cache_write", tokens.cache_write),
+            ("output", tokens.output),
+        ] {
+            let labels = [("provider", provider.as_str()), ("kind", kind)];
+            let series = (provider.clone(), kind);
+            self.tokens.find(&series, || self.counter(TOKENS, &labels)).increment(count);
+        }
+    }
+
+    pub(super) fn usage_missing(&self, provider: &ProviderName, answers: u64) {
+        let labels = [("provider", provider.as_str())];
+        self.usage_missing.find(provider, || self.counter(USAGE_MISSING, &labels)).increment(answers);
+    }
+
     pub(super) fn lead_seconds(&self, took: Duration) {
         self.lead_seconds.record(took);
     }
 
     pub(super) fn spend(&self, provider: &ProviderName, cost: Usd) {
-        add(&self.spend, provider, cost);
+        self.spend.add(provider, cost);
     }
 
     pub(super) fn house_loss(&self, provider: &ProviderName, cost: Usd) {
-        add(&self.house_loss, provider, cost);
+        self.house_loss.add(provider, cost);
     }
 
     pub(super) fn call_repeated(&self, provider: &ProviderName) {
@@ -200,9 +250,14 @@ impl Families {
     }
 
     pub(super) fn known_provider(&self, provider: &ProviderName) {
-        add(&self.spend, provider, Usd::ZERO);
-        add(&self.house_loss, provider, Usd::ZERO);
+        self.spend.add(provider, Usd::ZERO);
+        self.house_loss.add(provider, Usd::ZERO);
         self.calls_repeated_of(provider).increment(0);
+    }
+
+    pub(super) fn known_model_provider(&self, provider: &ProviderName) {
+        self.tokens(provider, Tokens::default());
+        self.usage_missing(provider, 0);
     }
 
     pub(super) fn call_seconds(&self, provider: &ProviderName, took: Duration) {
@@ -308,31 +363,11 @@ fn number(n: impl TryInto<u32>) -> f64 {
     f64::from(n.try_into().unwrap_or(u32::MAX))
 }
 
-/// A counter never falls, and an amount below zero is none.
-fn add(sums: &Sums, provider: &ProviderName, cost: Usd) {
-    let mut sums = lock(sums);
-    let sum = sums.entry(provider.clone()).or_insert(Usd::ZERO);
-    *sum = sum.saturating_add(cost.max(Usd::ZERO));
-}
-
-/// Exact, nine places. A provider's name is of `A-Za-z0-9_-`: nothing to escape.
-fn show_sums(text: &mut String, name: &str, meaning: &str, sums: &BTreeMap<ProviderName, Usd>) {
-    let _ = writeln!(text, "# HELP {name} {meaning}\n# TYPE {name} counter");
-    for (provider, sum) in sums {
-        let _ = writeln!(text, "{name}{{provider=\"{provider}\"}} {sum}");
-    }
-    text.push('\n');
-}
-
 fn show_version(text: &mut String, version: Option<&ConfigVersion>) {
     let _ = writeln!(text, "# HELP {CONFIG_VERSION} The live configuration in force.\n# TYPE {CONFIG_VERSION} gauge");
     if let Some(version) = version {
         let _ = writeln!(text, "{CONFIG_VERSION}{{version=\"{version}\"}} 1");
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -360,6 +395,12 @@ mod tests {
         lines.join("\n")
     }
 
+    /// Those that name it.
+    fn samples_of(families: &Families, name: &str) -> String {
+        let samples = samples(families);
+        samples.lines().filter(|line| line.contains(name)).collect::<Vec<_>>().join("\n")
+    }
+
     #[test]
     fn every_metric_is_shown_under_its_name_with_its_labels() {
         let families = Families::new().unwrap();
@@ -374,6 +415,12 @@ mod tests {
         families.call_repeated(&provider("leadmagic"));
         families.holds_open(3);
         families.lead_ended(Status::Verified, Reason::None, 3);
+        families.copy_ended(Purpose::Live, Status::Written, Reason::None, 1);
+        families.copy_ended(Purpose::Warmup, Status::Failed, Reason::Refused, 2);
+        families.copy_spend(Purpose::Warmup, usd("0.001"));
+        families
+            .tokens(&provider("openai"), Tokens { input: 7, cached_input: 5, cache_write: 3, output: 2, reasoning: 1 });
+        families.usage_missing(&provider("openai"), 1);
         families.lead_seconds(Duration::from_millis(1500));
         families.call_seconds(&provider("leadmagic"), Duration::from_millis(250));
         families.ledger_batch(7, Duration::from_millis(500));
@@ -393,6 +440,10 @@ mod tests {
             weir_call_seconds_sum{provider="leadmagic"} 0.25
             weir_calls_repeated_total{provider="leadmagic"} 1
             weir_config_version_info{version="0123456789ab"} 1
+            weir_copies_total{purpose="live",status="written",reason="none"} 1
+            weir_copies_total{purpose="warmup",status="failed",reason="refused"} 2
+            weir_copy_spend_usd_total{purpose="live"} 0.000000000
+            weir_copy_spend_usd_total{purpose="warmup"} 0.001000000
             weir_dead_letters_total{reason="conflict"} 1
             weir_dead_letters_total{reason="gave_up"} 0
             weir_dead_letters_total{reason="invalid"} 0
@@ -415,7 +466,12 @@ mod tests {
             weir_slices_held 16
             weir_slices_set_aside 1
             weir_spend_usd_total{provider="leadmagic"} 0.012500000
-            weir_unroutable_total{type="weir.wallet_low.v1"} 1"#]]
+            weir_tokens_total{provider="openai",kind="cache_write"} 3
+            weir_tokens_total{provider="openai",kind="cached_input"} 5
+            weir_tokens_total{provider="openai",kind="input"} 7
+            weir_tokens_total{provider="openai",kind="output"} 2
+            weir_unroutable_total{type="weir.wallet_low.v1"} 1
+            weir_usage_missing_total{provider="openai"} 1"#]]
         .assert_eq(&samples(&families));
     }
 
@@ -458,13 +514,24 @@ mod tests {
     fn a_known_provider_begins_at_zero() {
         let families = Families::new().unwrap();
         families.known_provider(&provider("prospeo"));
-        let shown: Vec<String> =
-            samples(&families).lines().filter(|line| line.contains("prospeo")).map(str::to_owned).collect();
         expect![[r#"
             weir_calls_repeated_total{provider="prospeo"} 0
             weir_house_loss_usd_total{provider="prospeo"} 0.000000000
             weir_spend_usd_total{provider="prospeo"} 0.000000000"#]]
-        .assert_eq(&shown.join("\n"));
+        .assert_eq(&samples_of(&families, "prospeo"));
+    }
+
+    #[test]
+    fn what_models_count_begins_at_zero_for_who_serves_one() {
+        let families = Families::new().unwrap();
+        families.known_model_provider(&provider("openai"));
+        expect![[r#"
+            weir_tokens_total{provider="openai",kind="cache_write"} 0
+            weir_tokens_total{provider="openai",kind="cached_input"} 0
+            weir_tokens_total{provider="openai",kind="input"} 0
+            weir_tokens_total{provider="openai",kind="output"} 0
+            weir_usage_missing_total{provider="openai"} 0"#]]
+        .assert_eq(&samples_of(&families, "openai"));
     }
 
     #[test]

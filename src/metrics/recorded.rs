@@ -5,9 +5,11 @@ use crate::domain::ConfigVersion;
 use crate::domain::KeySource;
 use crate::domain::Outcome;
 use crate::domain::ProviderName;
+use crate::domain::Purpose;
 use crate::domain::Reason;
 use crate::domain::Status;
 use crate::domain::Step;
+use crate::domain::Tokens;
 use crate::domain::Usd;
 use crate::metrics::families::Families;
 use crate::queue::DeadReason;
@@ -87,6 +89,11 @@ pub fn known_provider(provider: &ProviderName) {
     record(|families| families.known_provider(provider));
 }
 
+/// A provider that serves a model of the configuration: what its models count begins at zero.
+pub fn known_model_provider(provider: &ProviderName) {
+    record(|families| families.known_model_provider(provider));
+}
+
 /// Open holds, as counted in the store.
 pub fn holds_open(holds: u64) {
     record(|families| families.holds_open(holds));
@@ -95,6 +102,26 @@ pub fn holds_open(holds: u64) {
 /// So many leads, one and its copies, ended so.
 pub fn lead_ended(status: Status, reason: Reason, leads: u64) {
     record(|families| families.lead_ended(status, reason, leads));
+}
+
+/// So many leads of a copy job for this purpose ended so; they are counted as leads too.
+pub fn copy_ended(purpose: Purpose, status: Status, reason: Reason, leads: u64) {
+    record(|families| families.copy_ended(purpose, status, reason, leads));
+}
+
+/// A customer was charged for a step of copy for this purpose; it is counted as the provider's too.
+pub fn copy_spend(purpose: Purpose, cost: Usd) {
+    record(|families| families.copy_spend(purpose, cost));
+}
+
+/// A model of this provider has counted these tokens.
+pub fn tokens(provider: &ProviderName, tokens: Tokens) {
+    record(|families| families.tokens(provider, tokens));
+}
+
+/// A model of this provider has answered, and did not say what it consumed.
+pub fn usage_missing(provider: &ProviderName) {
+    record(|families| families.usage_missing(provider, 1));
 }
 
 /// How long a run worked on a lead.

@@ -1,21 +1,96 @@
-//! What a call costs in dollars: provider credits times the configured price, rounded up once.
+//! What a call costs in dollars: what it consumed, times the configured price, rounded up once.
 //!
-//! Knows prices and credits, nothing of wallets or calls.
-//! Invariant: pure, exact, no float, no default price: what has no price has no [`CreditPrice`].
+//! Knows prices, credits and tokens, nothing of wallets or calls.
+//! Invariant: pure, exact, no float, no default price: what has no price has no [`Price`].
 #![deny(clippy::float_arithmetic, clippy::as_conversions, clippy::arithmetic_side_effects)]
 
+#[cfg(test)]
+mod tests;
+
 use crate::domain::AmountError;
+use crate::domain::Consumed;
+use crate::domain::Tokens;
 use crate::domain::Usd;
 use rust_decimal::Decimal;
+
+/// A model's prices are per so many tokens.
+const A_MILLION: Decimal = Decimal::from_parts(1_000_000, 0, 0, false, 0);
+
+/// What is paid for what a call consumes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Price {
+    /// The customer's own key: nothing is paid here, whatever it consumes there.
+    Free,
+    /// So much per provider credit.
+    Credit(CreditPrice),
+    /// So much per token.
+    Token(TokenPrice),
+}
 
 /// US dollars per provider credit; zero only where the configuration says "0".
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CreditPrice(Decimal);
 
-impl CreditPrice {
-    /// The customer's own credits cost nothing here.
-    pub const FREE: Self = Self(Decimal::ZERO);
+/// US dollars per million tokens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TokenPrice {
+    /// Read, neither from nor into the provider's cache.
+    pub input: Decimal,
+    /// Read from its cache.
+    pub cached_input: Decimal,
+    /// Written into its cache.
+    pub cache_write: Decimal,
+    /// Written, reasoning included.
+    pub output: Decimal,
+}
 
+/// Why something has no price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PriceError {
+    /// The product does not fit an amount.
+    #[error("the price is {0}")]
+    Amount(#[from] AmountError),
+    /// It is counted in another measure, or was not said: it costs what was held for it.
+    #[error("what was consumed is not counted in what has a price")]
+    Unpriced,
+}
+
+impl Price {
+    /// What this costs, rounded up to the next nano-dollar.
+    ///
+    /// # Errors
+    /// When it was not said, is counted in another measure, or does not fit an amount.
+    pub fn of(self, consumed: Consumed) -> Result<Usd, PriceError> {
+        match (self, consumed) {
+            (Self::Free, _) => Ok(Usd::ZERO),
+            // Nothing is nothing in every measure.
+            (_, Consumed::Credits(credits)) if credits.is_zero() => Ok(Usd::ZERO),
+            (Self::Credit(price), Consumed::Credits(credits)) => Ok(price.of(credits)?),
+            (Self::Token(price), Consumed::Tokens(tokens)) => Ok(price.of(tokens)?),
+            (Self::Token(_), Consumed::Dollars(dollars)) => Ok(Usd::round_up(dollars.max(Decimal::ZERO))?),
+            (Self::Credit(_), Consumed::Tokens(_) | Consumed::Dollars(_))
+            | (Self::Token(_), Consumed::Credits(_))
+            | (_, Consumed::Unsaid) => Err(PriceError::Unpriced),
+        }
+    }
+
+    /// What is held for the most that a call can consume: input at the dearest of its prices, because nobody
+    /// knows beforehand what the provider's cache does.
+    ///
+    /// # Errors
+    /// As for [`Price::of`].
+    pub fn of_worst(self, most: Consumed) -> Result<Usd, PriceError> {
+        match self {
+            Self::Token(price) => {
+                let dearest = price.input.max(price.cached_input).max(price.cache_write);
+                Self::Token(TokenPrice { input: dearest, ..price }).of(most)
+            }
+            Self::Free | Self::Credit(_) => self.of(most),
+        }
+    }
+}
+
+impl CreditPrice {
     /// A price read from the configuration. `None` when negative.
     pub fn new(dollars_per_credit: Decimal) -> Option<Self> {
         (!dollars_per_credit.is_sign_negative() || dollars_per_credit.is_zero()).then_some(Self(dollars_per_credit))
@@ -33,30 +108,22 @@ impl CreditPrice {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::str::FromStr;
-
-    #[test]
-    fn credits_times_price_is_exact_and_rounded_up_once() {
-        for (price, credits, dollars) in [
-            ("0.0125", "1", "0.012500000"),
-            ("0.0125", "0.25", "0.003125000"),
-            ("0.0125", "5", "0.062500000"),
-            ("0.0000000001", "1", "0.000000001"),
-            ("0.019", "0.1", "0.001900000"),
-            ("0", "5", "0.000000000"),
-            ("0.0125", "-3", "0.000000000"),
-        ] {
-            let price = CreditPrice::new(Decimal::from_str(price).unwrap()).unwrap();
-            let cost = price.of(Decimal::from_str(credits).unwrap()).unwrap();
-            assert_eq!(cost.to_string(), dollars, "{price:?} x {credits}");
-        }
-    }
-
-    #[test]
-    fn a_negative_price_is_no_price() {
-        assert_eq!(CreditPrice::new(Decimal::from_str("-0.01").unwrap()), None);
+impl TokenPrice {
+    /// The price of so many tokens, each kind at its own, rounded up once.
+    ///
+    /// # Errors
+    /// `TooLarge` when the sum does not fit an amount.
+    pub fn of(&self, tokens: Tokens) -> Result<Usd, AmountError> {
+        let kinds = [
+            (tokens.input, self.input),
+            (tokens.cached_input, self.cached_input),
+            (tokens.cache_write, self.cache_write),
+            (tokens.output, self.output),
+        ];
+        let priced = kinds
+            .into_iter()
+            .try_fold(Decimal::ZERO, |sum, (count, price)| sum.checked_add(Decimal::from(count).checked_mul(price)?));
+        let dollars = priced.and_then(|sum| sum.checked_div(A_MILLION)).ok_or(AmountError::TooLarge)?;
+        Usd::round_up(dollars)
     }
 }

@@ -1,5 +1,6 @@
 //! Findymail: finds by name or profile, and verifies. It returns only addresses it has verified.
 
+use crate::domain::Consumed;
 use crate::domain::Operation;
 use crate::domain::Query;
 use crate::domain::Verdict;
@@ -30,8 +31,8 @@ impl Provider for Findymail {
         &[Operation::FindEmail, Operation::VerifyEmail]
     }
 
-    fn worst_case(&self, _query: &Query) -> Decimal {
-        Decimal::ONE
+    fn worst_case(&self, _query: &Query) -> Consumed {
+        Consumed::Credits(Decimal::ONE)
     }
 
     fn request(&self, query: &Query, _reference: &str) -> Request {
@@ -42,6 +43,8 @@ impl Provider for Findymail {
             }
             Query::ByProfile(url) => ("/api/search/business-profile", json!({ "linkedin_url": url })),
             Query::Verify(address) => ("/api/verify", json!({ "email": address.as_str() })),
+            // Never asked: it reads no pages and writes nothing. Without an address it is refused, and free.
+            Query::Scrape(_) | Query::Write(_) => ("/api/verify", json!({})),
         };
         Request::post(path, KEY, body)
     }
@@ -53,7 +56,7 @@ impl Provider for Findymail {
         }
         Reading::Done(match query {
             Query::ByName(..) | Query::ByProfile(_) => found(&body, reply),
-            Query::Verify(_) => judged(&body, reply),
+            Query::Verify(_) | Query::Scrape(_) | Query::Write(_) => judged(&body, reply),
         })
     }
 }

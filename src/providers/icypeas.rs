@@ -1,6 +1,7 @@
 //! Icypeas: finds by name, and verifies; it answers later. A submission gives an id, and reads are
 //! limited to 30 a minute per account, so that one read serves all who wait.
 
+use crate::domain::Consumed;
 use crate::domain::Lead;
 use crate::domain::Operation;
 use crate::domain::Query;
@@ -50,11 +51,11 @@ impl Provider for Icypeas {
         Query::by_name(lead)
     }
 
-    fn worst_case(&self, query: &Query) -> Decimal {
-        match query {
-            Query::ByName(..) | Query::ByProfile(_) => Decimal::ONE,
+    fn worst_case(&self, query: &Query) -> Consumed {
+        Consumed::Credits(match query {
+            Query::ByName(..) | Query::ByProfile(_) | Query::Scrape(_) | Query::Write(_) => Decimal::ONE,
             Query::Verify(_) => verification(),
-        }
+        })
     }
 
     fn request(&self, query: &Query, reference: &str) -> Request {
@@ -66,8 +67,8 @@ impl Provider for Icypeas {
                     json!({ "firstname": first, "lastname": last, "domainOrCompany": company, "custom": custom });
                 ("/email-search", body)
             }
-            // Never asked, see `find_query`. Without a name it is refused, and free.
-            Query::ByProfile(_) => ("/email-search", json!({ "custom": custom })),
+            // Never asked, see `find_query` and `operations`. Without a name it is refused, and free.
+            Query::ByProfile(_) | Query::Scrape(_) | Query::Write(_) => ("/email-search", json!({ "custom": custom })),
             Query::Verify(address) => ("/email-verification", json!({ "email": address.as_str(), "custom": custom })),
         };
         Request::post(path, KEY, body)
@@ -97,7 +98,8 @@ impl Deferred for Icypeas {
     fn read_many(&self, operation: Operation) -> Request {
         let kind = match operation {
             Operation::FindEmail => "email-search",
-            Operation::VerifyEmail => "email-verification",
+            // The other two are never asked for.
+            Operation::VerifyEmail | Operation::Scrape | Operation::WriteCopy => "email-verification",
         };
         Request::post(READ, KEY, json!({ "mode": "single", "type": kind, "limit": NEWEST }))
     }
@@ -119,7 +121,7 @@ impl Deferred for Icypeas {
             // The vendor's advice: whatever is not running is finished.
             finished => match query {
                 Query::ByName(..) | Query::ByProfile(_) => found(finished, item),
-                Query::Verify(_) => judged(finished, item),
+                Query::Verify(_) | Query::Scrape(_) | Query::Write(_) => judged(finished, item),
             },
         };
         Some(Reading::Done(answer))

@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 use serde_json::json;
 
-/// The body if it is a JSON object, else `Null`, in which no field is found. All six APIs answer in
+/// The body if it is a JSON object, else `Null`, in which no field is found. All the APIs answer in
 /// objects; whatever else comes is not from them. The parser refuses more than 128 levels.
 pub(super) fn object(body: &str) -> Value {
     serde_json::from_str(body).ok().filter(Value::is_object).unwrap_or_default()
@@ -28,11 +28,11 @@ pub(super) fn flag(value: &Value, pointer: &str) -> Option<bool> {
     value.pointer(pointer)?.as_bool()
 }
 
-/// The number of credits at a JSON pointer, from the digits it prints as and never by way of a
-/// float's arithmetic; `None` when it is negative or beyond a `Decimal`.
-pub(super) fn credits(value: &Value, pointer: &str) -> Option<Decimal> {
+/// The number of credits or dollars at a JSON pointer, from the digits it prints as and never by way
+/// of a float's arithmetic; `None` when it is negative or beyond a `Decimal`.
+pub(super) fn decimal(value: &Value, pointer: &str) -> Option<Decimal> {
     let Value::Number(number) = value.pointer(pointer)? else { return None };
-    number.to_string().parse().ok().filter(|credits: &Decimal| !credits.is_sign_negative())
+    number.to_string().parse().ok().filter(|amount: &Decimal| !amount.is_sign_negative())
 }
 
 /// Name and company as LeadMagic and Prospeo take them; they differ in the domain's field.
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn credits_are_exact_and_never_negative() {
+    fn decimals_are_exact_and_never_negative() {
         let body = json!({ "a": 0.1, "b": 1, "c": 1e-7, "d": -1, "e": "1", "f": 1e300, "g": 1.0 });
         for (pointer, exact) in [
             ("/a", Some("0.1")),
@@ -65,7 +65,7 @@ mod tests {
             ("/g", Some("1.0")),
             ("/h", None),
         ] {
-            assert_eq!(credits(&body, pointer), exact.map(|text| text.parse().unwrap()), "{pointer}");
+            assert_eq!(decimal(&body, pointer), exact.map(|text| text.parse().unwrap()), "{pointer}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! LeadMagic: finds by name or profile, and verifies; every answer says what it cost.
 
+use crate::domain::Consumed;
 use crate::domain::Operation;
 use crate::domain::Query;
 use crate::domain::Verdict;
@@ -31,12 +32,8 @@ impl Provider for LeadMagic {
         &[Operation::FindEmail, Operation::VerifyEmail]
     }
 
-    fn worst_case(&self, query: &Query) -> Decimal {
-        match query {
-            Query::ByName(..) => Decimal::ONE,
-            Query::ByProfile(_) => Decimal::new(5, 0),
-            Query::Verify(_) => Decimal::new(25, 2),
-        }
+    fn worst_case(&self, query: &Query) -> Consumed {
+        Consumed::Credits(most_credits(query))
     }
 
     fn request(&self, query: &Query, _reference: &str) -> Request {
@@ -44,6 +41,8 @@ impl Provider for LeadMagic {
             Query::ByName(person, company) => ("/v1/people/email-finder", json::by_name(person, company, "domain")),
             Query::ByProfile(url) => ("/v1/people/b2b-profile-email", json!({ "profile_url": url })),
             Query::Verify(address) => ("/v1/people/email-validation", json!({ "email": address.as_str() })),
+            // Never asked: it reads no pages and writes nothing. Without an address it is refused, and free.
+            Query::Scrape(_) | Query::Write(_) => ("/v1/people/email-validation", json!({})),
         };
         Request::post(path, KEY, body)
     }
@@ -55,17 +54,26 @@ impl Provider for LeadMagic {
             refusal(query, &body, reply)
         } else {
             match query {
-                Query::ByName(..) | Query::ByProfile(_) => found(&body, self.worst_case(query)),
-                Query::Verify(_) => judged(&body, self.worst_case(query)),
+                Query::ByName(..) | Query::ByProfile(_) => found(&body, most_credits(query)),
+                Query::Verify(_) | Query::Scrape(_) | Query::Write(_) => judged(&body, most_credits(query)),
             }
         })
+    }
+}
+
+/// The most that a question costs.
+fn most_credits(query: &Query) -> Decimal {
+    match query {
+        Query::ByName(..) => Decimal::ONE,
+        Query::ByProfile(_) => Decimal::new(5, 0),
+        Query::Verify(_) | Query::Scrape(_) | Query::Write(_) => Decimal::new(25, 2),
     }
 }
 
 /// `credits_consumed` is authoritative; where it is missing, a hit costs the worst case and a miss
 /// nothing.
 fn found(body: &Value, worst_case: Decimal) -> Answer {
-    let consumed = json::credits(body, "/credits_consumed");
+    let consumed = json::decimal(body, "/credits_consumed");
     if let Some(address) = json::address(body, "/email") {
         // The profile route has no `status`.
         let claim = match json::text(body, "/status") {
@@ -97,14 +105,14 @@ fn judged(body: &Value, worst_case: Decimal) -> Answer {
         "unknown" if catch_all => (Verdict::CatchAll, Decimal::ZERO),
         _ => (Verdict::Unknown, Decimal::ZERO),
     };
-    Answer::Judged { verdict, credits: json::credits(body, "/credits_consumed").unwrap_or(unsaid) }
+    Answer::Judged { verdict, credits: json::decimal(body, "/credits_consumed").unwrap_or(unsaid) }
 }
 
 /// Errors come in three shapes: an `errors` list, a flat problem, and the legacy `error` and
 /// `message`, which has no code and is read by status.
 fn refusal(query: &Query, body: &Value, reply: &Reply<'_>) -> Answer {
     let code = json::text(body, "/errors/0/code").or_else(|| json::text(body, "/code"));
-    let is_find = !matches!(query, Query::Verify(_));
+    let is_find = matches!(query, Query::ByName(..) | Query::ByProfile(_));
     Answer::Fault(match code {
         Some("validation_error") => Fault::BadRequest,
         Some("missing_authentication" | "invalid_api_key") => Fault::KeyRejected,

@@ -1,5 +1,6 @@
 //! MillionVerifier: verifies. Its failures are HTTP 200 with an `error`.
 
+use crate::domain::Consumed;
 use crate::domain::Operation;
 use crate::domain::Query;
 use crate::domain::Verdict;
@@ -35,15 +36,15 @@ impl Provider for MillionVerifier {
         &[Operation::VerifyEmail]
     }
 
-    fn worst_case(&self, _query: &Query) -> Decimal {
-        Decimal::ONE
+    fn worst_case(&self, _query: &Query) -> Consumed {
+        Consumed::Credits(Decimal::ONE)
     }
 
     fn request(&self, query: &Query, _reference: &str) -> Request {
         let email = match query {
             Query::Verify(address) => address.as_str(),
-            // Never asked: it is no finder. An empty address is refused, and free.
-            Query::ByName(..) | Query::ByProfile(_) => "",
+            // Never asked: it is a verifier alone. An empty address is refused, and free.
+            Query::ByName(..) | Query::ByProfile(_) | Query::Scrape(_) | Query::Write(_) => "",
         };
         let parameters = [("email", email), ("timeout", TIMEOUT)];
         Request::get("/", KEY, parameters.map(|(name, value)| (name, value.to_owned())).to_vec())

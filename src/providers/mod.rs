@@ -3,19 +3,25 @@
 //! Knows every provider's paths, fields, faults and charges (`providers/` of the project's shared
 //! pages names the source of each fact; each file repeats it where it is used).
 //! Invariant: no I/O, no clock, no price in dollars, no retry, no log. An adapter cannot fail: what it
-//! cannot read is a [`Fault::ProtocolError`]. Adding a provider is one file, one line in [`TABLE`],
-//! its fixtures and its page.
+//! cannot read is a [`Fault::ProtocolError`]. What a page says is data in a request, and never a part of
+//! what a model is told. Adding a provider is one file, one line in [`TABLE`], its fixtures and its page.
 
+mod anthropic;
 mod findymail;
+mod firecrawl;
 mod icypeas;
 mod json;
 mod leadmagic;
 mod millionverifier;
+mod models;
+mod openai;
 mod prospeo;
 mod request;
 mod status;
 #[cfg(test)]
 mod tests;
+mod text;
+mod tokens;
 mod zerobounce;
 
 pub use request::Auth;
@@ -24,11 +30,17 @@ pub use request::Reply;
 pub use request::Request;
 
 use crate::domain::Address;
+use crate::domain::Consumed;
+use crate::domain::Draft;
 use crate::domain::Lead;
 use crate::domain::Operation;
 use crate::domain::Query;
+use crate::domain::Tokens;
+use crate::domain::Unwritten;
 use crate::domain::Verdict;
 use rust_decimal::Decimal;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Every provider there is, by the `kind` of its configuration table.
@@ -39,6 +51,9 @@ pub static TABLE: &[&dyn Provider] = &[
     &icypeas::Icypeas,
     &zerobounce::ZeroBounce,
     &millionverifier::MillionVerifier,
+    &firecrawl::Firecrawl,
+    &openai::OpenAi,
+    &anthropic::Anthropic,
 ];
 
 /// The adapter of a `kind`.
@@ -61,8 +76,8 @@ pub trait Provider: Send + Sync {
         Query::by_name(lead).or_else(|| Query::by_profile(lead))
     }
 
-    /// The most provider credits this question can consume.
-    fn worst_case(&self, query: &Query) -> Decimal;
+    /// The most that this question can consume.
+    fn worst_case(&self, query: &Query) -> Consumed;
 
     /// The call that asks it. `reference` is the attempt's own id, for providers that echo one.
     fn request(&self, query: &Query, reference: &str) -> Request;
@@ -116,8 +131,8 @@ pub enum Reading {
     Ask(Request),
 }
 
-/// An answer, with what it cost in provider credits by the provider's own rule.
-#[derive(Debug, Clone, PartialEq)]
+/// An answer, with what it cost by the provider's own rule.
+#[derive(Clone, PartialEq)]
 pub enum Answer {
     /// A finder's address, and what the finder itself says of it (`Valid` counts as a
     /// verification where the waterfall sets `trust_finders`).
@@ -141,8 +156,48 @@ pub enum Answer {
         /// Provider credits consumed.
         credits: Decimal,
     },
+    /// A page's text, capped.
+    Scraped {
+        /// What it says: somebody else's words.
+        text: Arc<str>,
+        /// Provider credits consumed.
+        credits: Decimal,
+    },
+    /// A model's copy.
+    Written {
+        /// What it wrote.
+        draft: Draft,
+        /// What it counted; `None` when it did not say.
+        tokens: Option<Tokens>,
+        /// What that consumed: the tokens, a reported cost that is believed, or nothing said.
+        consumed: Consumed,
+    },
+    /// A model's answer that is no copy; charged all the same.
+    Unwritten {
+        /// Why not.
+        why: Unwritten,
+        /// What it counted; `None` when it did not say.
+        tokens: Option<Tokens>,
+        /// What that consumed.
+        consumed: Consumed,
+    },
     /// No answer.
     Fault(Fault),
+}
+
+impl fmt::Debug for Answer {
+    /// Never a page's words.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Found { address, claim, credits } => write!(f, "Found({address:?}, {claim:?}, {credits})"),
+            Self::NotFound { credits } => write!(f, "NotFound({credits})"),
+            Self::Judged { verdict, credits } => write!(f, "Judged({verdict:?}, {credits})"),
+            Self::Scraped { text, credits } => write!(f, "Scraped({} bytes, {credits})", text.len()),
+            Self::Written { consumed, .. } => write!(f, "Written({consumed:?})"),
+            Self::Unwritten { why, consumed, .. } => write!(f, "Unwritten({why:?}, {consumed:?})"),
+            Self::Fault(fault) => write!(f, "Fault({fault:?})"),
+        }
+    }
 }
 
 /// Why there is no answer. Variants are named for what the caller does next.

@@ -1,6 +1,7 @@
 //! Prospeo: finds by name or profile. Its failures, an internal one included, are mostly HTTP 400:
 //! only `error_code` tells them apart.
 
+use crate::domain::Consumed;
 use crate::domain::Operation;
 use crate::domain::Query;
 use crate::domain::Verdict;
@@ -33,16 +34,16 @@ impl Provider for Prospeo {
         &[Operation::FindEmail]
     }
 
-    fn worst_case(&self, _query: &Query) -> Decimal {
-        Decimal::ONE
+    fn worst_case(&self, _query: &Query) -> Consumed {
+        Consumed::Credits(Decimal::ONE)
     }
 
     fn request(&self, query: &Query, _reference: &str) -> Request {
         let person = match query {
             Query::ByName(person, company) => json::by_name(person, company, "company_website"),
             Query::ByProfile(url) => json!({ "linkedin_url": url }),
-            // Never asked: it has no verifier. Without a datapoint it is refused, and free.
-            Query::Verify(_) => json!({}),
+            // Never asked: it is a finder alone. Without a datapoint it is refused, and free.
+            Query::Verify(_) | Query::Scrape(_) | Query::Write(_) => json!({}),
         };
         // The flag keeps a person without a verified address from being charged as a match.
         Request::post("/enrich-person", KEY, json!({ "only_verified_email": true, "data": person }))

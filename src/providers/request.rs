@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// How a call is made. Only what the six APIs use.
+/// How a call is made. Only what the APIs use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     /// `GET`, parameters in the query.
@@ -31,6 +31,8 @@ pub struct Request {
     pub query: Vec<(&'static str, String)>,
     /// The JSON body, if any.
     pub body: Option<Value>,
+    /// Further headers; none of them is secret.
+    pub headers: Vec<(&'static str, String)>,
     /// Where the key goes.
     pub auth: Auth,
 }
@@ -38,12 +40,12 @@ pub struct Request {
 impl Request {
     /// A POST with a JSON body.
     pub const fn post(path: &'static str, auth: Auth, body: Value) -> Self {
-        Self { method: Method::Post, path, query: Vec::new(), body: Some(body), auth }
+        Self { method: Method::Post, path, query: Vec::new(), body: Some(body), headers: Vec::new(), auth }
     }
 
     /// A GET with query parameters.
     pub const fn get(path: &'static str, auth: Auth, query: Vec<(&'static str, String)>) -> Self {
-        Self { method: Method::Get, path, query, body: None, auth }
+        Self { method: Method::Get, path, query, body: None, headers: Vec::new(), auth }
     }
 }
 

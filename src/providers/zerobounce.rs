@@ -1,6 +1,7 @@
 //! ZeroBounce: verifies. A bad key and an empty account are the same HTTP 200 with an `error`, so
 //! that the balance is asked as a second question.
 
+use crate::domain::Consumed;
 use crate::domain::Operation;
 use crate::domain::Query;
 use crate::domain::Verdict;
@@ -33,15 +34,15 @@ impl Provider for ZeroBounce {
         &[Operation::VerifyEmail]
     }
 
-    fn worst_case(&self, _query: &Query) -> Decimal {
-        Decimal::ONE
+    fn worst_case(&self, _query: &Query) -> Consumed {
+        Consumed::Credits(Decimal::ONE)
     }
 
     fn request(&self, query: &Query, _reference: &str) -> Request {
         let email = match query {
             Query::Verify(address) => address.as_str(),
-            // Never asked: it is no finder. An empty address is refused, and free.
-            Query::ByName(..) | Query::ByProfile(_) => "",
+            // Never asked: it is a verifier alone. An empty address is refused, and free.
+            Query::ByName(..) | Query::ByProfile(_) | Query::Scrape(_) | Query::Write(_) => "",
         };
         let parameters = [("email", email), ("ip_address", ""), ("timeout", TIMEOUT)];
         Request::get("/validate", KEY, parameters.map(|(name, value)| (name, value.to_owned())).to_vec())

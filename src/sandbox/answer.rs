@@ -1,5 +1,6 @@
 //! A vendor's answer, with what it billed.
 
+use crate::domain::Tokens;
 use crate::sandbox::hash::Hash;
 use axum::body::Body;
 use axum::http::HeaderMap;
@@ -17,9 +18,11 @@ use std::fmt;
 pub(super) enum Purpose {
     Find,
     Verify,
+    Scrape,
+    Write,
     /// Reading an answer that came later.
     Read,
-    /// A balance or a statistic.
+    /// A balance, a statistic or a list of models.
     Account,
     /// No such path.
     Nothing,
@@ -36,6 +39,10 @@ pub(super) struct Answer {
     pub(super) question: u64,
     pub(super) status: u16,
     pub(super) credits: Credits,
+    /// Tokens billed; none but by a model.
+    pub(super) tokens: Tokens,
+    /// The model that they are billed for; empty without one.
+    pub(super) model: String,
     /// Does it answer the question (and not refuse it)?
     pub(super) is_answer: bool,
     media: &'static str,
@@ -51,6 +58,8 @@ impl Answer {
             question: 0,
             status: 200,
             credits: Credits::NONE,
+            tokens: Tokens::default(),
+            model: String::new(),
             is_answer: false,
             media: "application/json",
             headers: HeaderMap::new(),
@@ -88,6 +97,12 @@ impl Answer {
         Self { credits, is_answer: true, ..self }
     }
 
+    /// It answers the question, for these tokens of a model.
+    #[must_use]
+    pub(super) fn metered(self, model: &str, tokens: Tokens) -> Self {
+        Self { model: model.to_owned(), tokens, is_answer: true, ..self }
+    }
+
     /// With a header, its name in lower case.
     #[must_use]
     pub(super) fn with_header(mut self, name: &'static str, value: impl Into<HeaderValue>) -> Self {
@@ -120,21 +135,24 @@ impl Answer {
 }
 
 impl Purpose {
-    pub(super) const ALL: [Self; 5] = [Self::Find, Self::Verify, Self::Read, Self::Account, Self::Nothing];
+    pub(super) const ALL: [Self; 7] =
+        [Self::Find, Self::Verify, Self::Scrape, Self::Write, Self::Read, Self::Account, Self::Nothing];
 
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Find => "find_email",
             Self::Verify => "verify_email",
+            Self::Scrape => "scrape",
+            Self::Write => "write_copy",
             Self::Read => "read",
             Self::Account => "account",
             Self::Nothing => "unknown_path",
         }
     }
 
-    /// Does the vendor have to go and look?
+    /// Does the vendor have to go and look, or to think?
     pub(super) const fn takes_time(self) -> bool {
-        matches!(self, Self::Find | Self::Verify)
+        matches!(self, Self::Find | Self::Verify | Self::Scrape | Self::Write)
     }
 }
 

@@ -80,6 +80,11 @@ impl<'a> Call<'a> {
         self.parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
+    /// The key after `Bearer`; empty when there is none.
+    pub(super) fn bearer(&self) -> &'a str {
+        self.header("authorization").strip_prefix("Bearer ").unwrap_or_default().trim()
+    }
+
     /// The JSON body, if it has this form.
     pub(super) fn json<T: Deserialize<'a>>(&self) -> Option<T> {
         serde_json::from_slice(self.body).ok()

@@ -51,7 +51,7 @@ impl Vendor for Findymail {
     }
 
     fn key(&self, call: &Call<'_>) -> String {
-        call.header("authorization").strip_prefix("Bearer ").unwrap_or_default().trim().to_owned()
+        call.bearer().to_owned()
     }
 
     fn answer(&self, call: &Call<'_>, world: &World) -> Answer {

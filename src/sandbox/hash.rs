@@ -34,6 +34,12 @@ impl Hash {
         self.text(purpose).value() % n
     }
 
+    /// One of these texts, of which there is at least one, drawn for one `purpose`.
+    pub(super) fn pick<'t>(self, purpose: &str, texts: &[&'t str]) -> &'t str {
+        let drawn = self.draw(purpose, u64::try_from(texts.len()).unwrap_or(u64::MAX));
+        usize::try_from(drawn).ok().and_then(|at| texts.get(at)).copied().unwrap_or_default()
+    }
+
     /// A number from 0 up to, but without, 1.
     pub(super) const fn fraction(self) -> f64 {
         (self.value() >> 11) as f64 / (1_u64 << 53) as f64
@@ -57,6 +63,13 @@ mod tests {
         assert_eq!(of("Ada", "Sample"), of("ada", "SAMPLE"));
         assert_ne!(of("ab", "c"), of("a", "bc"));
         assert_ne!(of("a", "b"), Hash::new(2).text("a").text("b").value());
+    }
+
+    #[test]
+    fn every_text_is_picked_some_time() {
+        let texts = ["one", "two", "three"];
+        let picked = |text| (0..100).any(|n| Hash::new(7).number(n).pick("text", &texts) == text);
+        assert!(texts.into_iter().all(picked));
     }
 
     #[test]

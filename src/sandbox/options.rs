@@ -6,9 +6,10 @@ use std::time::Duration;
 /// How a sandbox behaves.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Decides who is known to whom, and what becomes of each address.
+    /// Decides who is known to whom, what becomes of each address, and what models write.
     pub seed: u64,
-    /// How long a search or a verification takes; balances and Icypeas reads answer at once.
+    /// How long a search, a verification, a page or a text takes; balances and Icypeas reads answer at
+    /// once.
     pub latency: Duration,
     /// The share of calls, 0 to 1, that end in the vendor's own internal error.
     pub fail: f64,

@@ -1,6 +1,8 @@
 //! The record of calls: one JSON line each, flushed, without a name, an address or a whole key.
 
+use crate::domain::Tokens;
 use crate::sandbox::answer::Answer;
+use crate::sandbox::tokens::TokensJson;
 use serde::Serialize;
 use std::fs::File;
 use std::io;
@@ -25,6 +27,12 @@ struct Line<'a> {
     status: u16,
     credits: String,
     answered: bool,
+    /// The model that tokens were billed for.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    model: &'a str,
+    /// The tokens billed, whether or not the answer told them.
+    #[serde(with = "TokensJson", skip_serializing_if = "TokensJson::is_nothing")]
+    tokens: Tokens,
 }
 
 impl Record {
@@ -45,6 +53,8 @@ impl Record {
             status: answer.status,
             credits: answer.credits.to_string(),
             answered: answer.is_answer,
+            model: &answer.model,
+            tokens: answer.tokens,
         };
         let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         serde_json::to_writer(&mut *file, &line)?;

@@ -6,16 +6,19 @@ use crate::sandbox::Options;
 use crate::sandbox::Vendor;
 use crate::sandbox::answer::Answer;
 use crate::sandbox::answer::Purpose;
+use crate::sandbox::anthropic::Anthropic;
 use crate::sandbox::call::Call;
 use crate::sandbox::call::Trouble;
 use crate::sandbox::control::Fault;
 use crate::sandbox::control::Order;
 use crate::sandbox::counts::Tallies;
 use crate::sandbox::findymail::Findymail;
+use crate::sandbox::firecrawl::Firecrawl;
 use crate::sandbox::hash::Hash;
 use crate::sandbox::icypeas::Icypeas;
 use crate::sandbox::leadmagic::LeadMagic;
 use crate::sandbox::millionverifier::MillionVerifier;
+use crate::sandbox::openai::OpenAi;
 use crate::sandbox::prospeo::Prospeo;
 use crate::sandbox::record::Record;
 use crate::sandbox::world::World;
@@ -38,10 +41,10 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// The longest request body that is read; a ZeroBounce batch of 100 is about 10 KB.
+/// The longest request body that is read; a model's prompt with some pages is about 100 KB.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
-/// Six simulated providers behind one port.
+/// The simulated providers behind one port.
 pub struct Sandbox {
     listener: TcpListener,
     address: SocketAddr,
@@ -55,7 +58,7 @@ pub struct Meter(Arc<Shared>);
 struct Shared {
     options: Options,
     world: World,
-    desks: [Desk; 6],
+    desks: [Desk; 9],
     record: Option<Record>,
     calls: AtomicU64,
     closing: CancellationToken,
@@ -83,6 +86,9 @@ impl Sandbox {
             Desk::new(Icypeas::new(options.latency, options.keep_limits)),
             Desk::new(ZeroBounce),
             Desk::new(MillionVerifier),
+            Desk::new(Firecrawl),
+            Desk::new(OpenAi),
+            Desk::new(Anthropic),
         ];
         let shared = Shared {
             world: World::new(options.seed, options.find_rate),
@@ -171,9 +177,10 @@ async fn respond(State(shared): State<Arc<Shared>>, request: Request) -> Respons
 impl Shared {
     /// The vendor under whose base path `path` lies, and the rest of it.
     fn desk_of<'p>(&self, path: &'p str) -> Option<(&Desk, &'p str)> {
+        let below = |start: &str| path.strip_prefix(start).filter(|rest| rest.is_empty() || rest.starts_with('/'));
         self.desks.iter().find_map(|desk| {
-            let rest = path.strip_prefix(desk.vendor.base_path())?;
-            (rest.is_empty() || rest.starts_with('/')).then_some((desk, rest))
+            let rest = below(desk.vendor.base_path()).or_else(|| below(desk.vendor.clients_path()?))?;
+            Some((desk, rest))
         })
     }
 

@@ -41,6 +41,11 @@ impl World {
         Self { seed, find_rate }
     }
 
+    /// The start of any other question to a vendor.
+    pub(super) fn question(&self, vendor: &str, operation: &str) -> Hash {
+        Hash::new(self.seed).text(vendor).text(operation)
+    }
+
     /// The question, as a hash, and what this vendor knows.
     pub(super) fn find(&self, vendor: &str, person: &Person) -> (Hash, Option<Discovery>) {
         let question = Hash::new(self.seed).text(vendor).text("find");
@@ -139,8 +144,14 @@ impl Person {
     }
 }
 
+/// The labels of a host, in lower case, that ends in `.test`: words that may force an outcome. Of any
+/// other host, none.
+pub(super) fn labels(host: &str) -> impl Iterator<Item = &str> {
+    host.strip_suffix(".test").into_iter().flat_map(|labels| labels.split('.'))
+}
+
 /// The domain in a domain or website, or one made up from a company's name.
-fn domain_of(company: &str) -> String {
+pub(super) fn domain_of(company: &str) -> String {
     let company = company.to_ascii_lowercase();
     let host = company.split_once("://").map_or(company.as_str(), |(_, rest)| rest);
     let host = host.split('/').next().unwrap_or(host).trim_start_matches("www.");
@@ -182,6 +193,12 @@ mod tests {
             assert_eq!(truth("leadmagic", company), at_leadmagic, "{company}");
             assert_eq!(truth("prospeo", company), at_prospeo, "{company}");
         }
+    }
+
+    #[test]
+    fn only_test_hosts_have_words() {
+        assert_eq!(labels("gone.acme.test").collect::<Vec<_>>(), ["gone", "acme"]);
+        assert_eq!(labels("gone.acme.com").count(), 0);
     }
 
     #[test]

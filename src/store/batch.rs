@@ -7,6 +7,7 @@ use crate::domain::AttemptEnd;
 use crate::domain::AttemptNo;
 use crate::domain::AttemptState;
 use crate::domain::Ending;
+use crate::domain::Operation;
 use crate::domain::Outcome;
 use crate::domain::Usd;
 use crate::jobs::JobState;
@@ -82,7 +83,13 @@ impl<R: Rows> Batch<R> {
         }
         let answer = match &boundary.then {
             Then::Nothing => Answer::Done,
-            Then::Recall(begin) => self.recall(boundary, begin)?.unwrap_or(Answer::Done),
+            Then::Recall(begin) => match self.recall(boundary, begin)? {
+                Some(known) => known,
+                None if self.is_asked_elsewhere(boundary.lead, begin)? => {
+                    self.first_answer(boundary, begin)?.unwrap_or(Answer::AskedElsewhere)
+                }
+                None => Answer::Done,
+            },
             Then::Begin(_) => {
                 let behind = (queued || self.poor.contains(&boundary.account)).then_some(Obstacle::Wallet);
                 match self.begin(boundary, behind)? {
@@ -114,7 +121,19 @@ impl<R: Rows> Batch<R> {
         if let Some(known) = self.recall(boundary, begin)? {
             return Ok(Begun::Answered(known));
         }
+        if self.is_asked_elsewhere(boundary.lead, begin)? {
+            return self.first_answer_or(boundary, begin, Begun::Answered(Answer::AskedElsewhere));
+        }
         self.decide(boundary, begin, behind)
+    }
+
+    /// Does another attempt ask for the same page just now? Its answer will serve this one too.
+    fn is_asked_elsewhere(&mut self, lead: LeadKey, begin: &Begin) -> Result<bool, LedgerError> {
+        if begin.step.operation != Operation::Scrape {
+            return Ok(false);
+        }
+        let id = R::IDS.id_of(lead, begin.n)?;
+        Ok(self.rows.asked_by(begin.fingerprint)?.is_some_and(|asker| asker != id))
     }
 
     /// What needs no hold: the job is cancelled, or the answer is known and recorded as the attempt's.
@@ -180,6 +199,9 @@ impl<R: Rows> Batch<R> {
                 let granted = Begun::Answered(Answer::Granted);
                 if !self.rows.insert_begun(boundary.lead, boundary.account, begin)? {
                     return self.first_answer_or(boundary, begin, granted);
+                }
+                if begin.step.operation == Operation::Scrape {
+                    self.rows.note_asking(begin.fingerprint, R::IDS.id_of(boundary.lead, begin.n)?)?;
                 }
                 if binds_money {
                     let account = self.account(boundary.account)?;

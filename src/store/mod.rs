@@ -6,12 +6,14 @@
 //! on them, never remembered between two.
 
 mod batch;
+mod brief;
 mod lock;
 #[cfg(test)]
 pub(crate) mod memory;
 mod opening;
 mod patience;
 mod postgres;
+mod product;
 mod rows;
 mod settling;
 mod sqlite;
@@ -25,13 +27,15 @@ pub use postgres::CommitObserver;
 pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
 
+use crate::jobs::Campaigns;
 use crate::jobs::Jobs;
 use crate::keys::Workspaces;
 use crate::ledger::Ledger;
 use crate::ledger::Outbox;
+use crate::ledger::Recharges;
 use crate::roster::Roster;
 
 /// What everything above asks of a store.
-pub trait Store: Ledger + Outbox + Jobs + Workspaces + Roster {}
+pub trait Store: Ledger + Recharges + Outbox + Jobs + Campaigns + Workspaces + Roster {}
 
-impl<T: Ledger + Outbox + Jobs + Workspaces + Roster> Store for T {}
+impl<T: Ledger + Recharges + Outbox + Jobs + Campaigns + Workspaces + Roster> Store for T {}

@@ -116,7 +116,10 @@ impl Known {
     /// Is it the same answer? What it cost is the ledger's part. One that is read under a handle is the same
     /// whoever reads it, and whenever; of two calls, each with an answer like the other's, both cost.
     pub(super) fn is_same_answer(&self, one: &AttemptEnd, other: &AttemptEnd) -> bool {
-        let is_alike = one.outcome == other.outcome && one.found == other.found && one.claim == other.claim;
+        let is_alike = one.outcome == other.outcome
+            && one.found == other.found
+            && one.claim == other.claim
+            && one.product == other.product;
         is_alike && (self.is_deferred || (one.source == other.source && one.duration_ms == other.duration_ms))
     }
 
@@ -210,6 +213,13 @@ pub(super) trait Rows {
     /// The workspace's newest answer to the same question, if it is not too old.
     fn reusable(&mut self, begin: &Begin) -> Result<Option<AttemptEnd>, LedgerError>;
 
+    /// The attempt that asks this just now: noted here, and not ended.
+    fn asked_by(&mut self, asked: Fingerprint) -> Result<Option<i64>, LedgerError>;
+    /// Notes that this attempt, which has just begun, asks this.
+    fn note_asking(&mut self, asked: Fingerprint, attempt: i64) -> Result<(), LedgerError>;
+    /// This attempt asks it no more; if another does by now, that stays noted.
+    fn forget_asking(&mut self, asked: Fingerprint, attempt: i64) -> Result<(), LedgerError>;
+
     /// Records a begun attempt with its open hold; `false` when the attempt is there already.
     fn insert_begun(&mut self, lead: LeadKey, account: AccountId, begin: &Begin) -> Result<bool, LedgerError>;
     /// Records an attempt that ended without a hold; `false` when the attempt is there already.
@@ -255,6 +265,7 @@ mod tests {
     use super::*;
     use crate::domain::Operation;
     use crate::domain::Outcome;
+    use crate::domain::Product;
     use crate::domain::ProviderName;
 
     fn known(is_deferred: bool) -> Known {
@@ -276,6 +287,16 @@ mod tests {
         assert!(!known(false).is_same_answer(&first, &later));
         let paid = AttemptEnd { cost: Usd::from_nanos(1), ..later.clone() };
         assert!(known(false).is_same_answer(&later, &paid));
+    }
+
+    #[test]
+    fn answers_that_brought_other_texts_are_two() {
+        let scraped =
+            |text: &str| AttemptEnd { product: Some(Product::Text(text.into())), ..called(Outcome::Scraped, 10, None) };
+        for is_deferred in [false, true] {
+            assert!(known(is_deferred).is_same_answer(&scraped("a"), &scraped("a")));
+            assert!(!known(is_deferred).is_same_answer(&scraped("a"), &scraped("b")));
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::domain::AnswerSource;
 use crate::domain::AttemptEnd;
 use crate::domain::AttemptNo;
 use crate::domain::KeySource;
+use crate::domain::Operation;
 use crate::domain::Outcome;
 use crate::domain::ProviderName;
 use crate::domain::Usd;
@@ -45,6 +46,10 @@ impl<R: Rows> Batch<R> {
         }
         let id = R::IDS.id_of(boundary.lead, ended.attempt.n)?;
         self.note_key(boundary, ended, end)?;
+        if ended.attempt.step.operation == Operation::Scrape {
+            // However it ended: the next one who wants the page takes its answer, or asks anew.
+            self.rows.forget_asking(ended.fingerprint, id)?;
+        }
         // The usual case, without a look at the attempt: an open hold that covers what is owed.
         let within = ended.held.and_then(|held| Some((held, settle_within(ended.owed, held)?)));
         if let Some((held, settlement)) = within

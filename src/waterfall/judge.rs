@@ -1,5 +1,6 @@
 //! What is known of an address, and which verifier is asked about it next.
 
+use crate::domain::About;
 use crate::domain::Address;
 use crate::domain::KeySource;
 use crate::domain::ProviderName;
@@ -89,10 +90,12 @@ fn first_verdict(
     address: &Address,
     wanted: impl Fn(Verdict) -> bool,
 ) -> Option<(Verdict, ProviderName)> {
-    trail.attempts.iter().filter(|attempt| attempt.about.as_ref() == Some(address)).find_map(|attempt| {
-        let verdict = attempt.outcome()?.verdict().filter(|verdict| wanted(*verdict))?;
-        Some((verdict, attempt.step.provider.clone()))
-    })
+    trail.attempts.iter().filter(|attempt| attempt.about.as_ref().and_then(About::address) == Some(address)).find_map(
+        |attempt| {
+            let verdict = attempt.outcome()?.verdict().filter(|verdict| wanted(*verdict))?;
+            Some((verdict, attempt.step.provider.clone()))
+        },
+    )
 }
 
 /// A finder's own `valid` is the verification; its other words count only where nobody can be asked.
@@ -119,8 +122,9 @@ struct Verifiers<'a> {
 impl<'a> Verifiers<'a> {
     fn of(plan: &'a Plan, trail: &Trail, address: &Address) -> Self {
         let mut seen = Self { open: None, after_outage: None, setback: None, refused: false };
+        let about = About::Address(address.clone());
         for VerifyStep { step, keys } in &plan.verify {
-            match standing(trail, step, *keys, Some(address)) {
+            match standing(trail, step, *keys, Some(&about)) {
                 Standing::Open(key) => seen.open = seen.open.or(Some((step, key))),
                 Standing::AfterOutage(key) => seen.after_outage = seen.after_outage.or(Some((step, key))),
                 Standing::Answered(end) => seen.refused |= end.outcome.verdict().is_none(),

@@ -6,6 +6,13 @@
 //! Invariant: no I/O, no async, no clock, no money, no provider. So a decision cannot fail, and the
 //! same trail always gives the same one: a worker that takes over goes on where the other stopped.
 
+mod copy;
+#[cfg(test)]
+mod copy_properties;
+#[cfg(test)]
+mod copy_story;
+#[cfg(test)]
+mod copy_tests;
 mod judge;
 mod next;
 mod plan;
@@ -15,9 +22,13 @@ mod standing;
 #[cfg(test)]
 mod tests;
 
+pub use copy::CopyPlan;
+pub use copy::ScrapeStep;
+pub use copy::WriteStep;
 pub use next::Next;
 pub use next::cancel;
 pub use next::next;
+pub use plan::Course;
 pub use plan::FindStep;
 pub use plan::Keys;
 pub use plan::Moment;

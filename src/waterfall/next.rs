@@ -1,5 +1,6 @@
 //! THE decision.
 
+use crate::domain::About;
 use crate::domain::Ending;
 use crate::domain::KeySource;
 use crate::domain::Query;
@@ -27,7 +28,7 @@ pub enum Next {
     /// The same, once the provider's breaker lets a call through: nothing else can help.
     TryAfterOutage(Step, KeySource, Query),
     /// Note that the lead lacks this step's inputs, and ask again.
-    PassOver(Step),
+    PassOver(Step, Option<About>),
     /// The lead is decided.
     Finish(Ending),
 }
@@ -183,7 +184,7 @@ fn risky_reason(setback: Option<Setback>) -> Reason {
 fn search(plan: &Plan, trail: &Trail, mut after_outage: Option<Next>) -> Option<Next> {
     for FindStep { step, keys, query } in &plan.find {
         match (standing(trail, step, *keys, None), query) {
-            (Standing::Open(_), None) => return Some(Next::PassOver(step.clone())),
+            (Standing::Open(_), None) => return Some(Next::PassOver(step.clone(), None)),
             (Standing::Open(key), Some(query)) => return Some(Next::Try(step.clone(), key, query.clone())),
             (Standing::AfterOutage(key), Some(query)) => {
                 after_outage = after_outage.or_else(|| Some(Next::TryAfterOutage(step.clone(), key, query.clone())));

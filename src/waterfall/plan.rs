@@ -1,11 +1,19 @@
 //! What a decision is made from: the plan for one lead, and the lead's trail.
 
+use crate::domain::About;
 use crate::domain::Address;
 use crate::domain::Attempt;
+use crate::domain::Ending;
 use crate::domain::KeySource;
+use crate::domain::Operation;
 use crate::domain::Query;
 use crate::domain::Run;
 use crate::domain::Step;
+use crate::waterfall::CopyPlan;
+use crate::waterfall::Next;
+use crate::waterfall::copy;
+use crate::waterfall::next;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What becomes of an address that is neither valid nor invalid.
@@ -30,6 +38,49 @@ pub struct Plan {
     pub trust_finders: bool,
 }
 
+/// What is to be done for a lead: the plan of its job's kind.
+#[derive(Clone, Debug)]
+pub enum Course {
+    /// Find an address, and verify it.
+    Enrich(Plan),
+    /// Write copy.
+    Copy(Box<CopyPlan>),
+}
+
+impl Course {
+    /// What to do next.
+    pub fn next(&self, trail: &Trail, now: Moment) -> Next {
+        match self {
+            Self::Enrich(plan) => next::next(plan, trail, now),
+            Self::Copy(plan) => copy::next(plan, trail, now),
+        }
+    }
+
+    /// How the lead ends when its job is cancelled now.
+    pub fn cancel(&self, trail: &Trail) -> Ending {
+        match self {
+            Self::Enrich(plan) => next::cancel(plan, trail),
+            Self::Copy(plan) => copy::cancel(plan, trail),
+        }
+    }
+
+    /// What an attempt of the trail asked; `None` when its step has left the plan.
+    pub fn query_of(&self, attempt: &Attempt, trail: &Trail) -> Option<Query> {
+        match (&attempt.about, attempt.step.operation, self) {
+            (Some(About::Address(address)), _, _) => Some(Query::Verify(address.clone())),
+            (Some(About::Page(url)), _, _) => Some(Query::Scrape(url.clone())),
+            (None, Operation::FindEmail, Self::Enrich(plan)) => {
+                plan.find.iter().find(|find| find.step == attempt.step)?.query.clone()
+            }
+            (None, Operation::WriteCopy, Self::Copy(plan)) => {
+                let write = plan.write.as_ref().filter(|write| write.step == attempt.step)?;
+                Some(Query::Write(Arc::new(plan.writing(write.dialect.clone(), trail))))
+            }
+            (None, _, _) => None,
+        }
+    }
+}
+
 /// Whose keys a step may be tried with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Keys {
@@ -37,6 +88,11 @@ pub enum Keys {
     Only(KeySource),
     /// The customer's own; the house's when that does not work, because the customer allows it.
     OwnThenHouse,
+}
+
+impl Keys {
+    /// The house's alone.
+    pub const HOUSE: Self = Self::Only(KeySource::House);
 }
 
 /// A verify step.

@@ -1,6 +1,7 @@
 //! What holds for every plan, whatever the providers do: leads are driven through up to four runs as
 //! the shell drives them, with `watch` looking on at every decision.
 
+use crate::domain::About;
 use crate::domain::Address;
 use crate::domain::Attempt;
 use crate::domain::AttemptEnd;
@@ -96,7 +97,7 @@ impl World {
                     let end = if about.is_some() { verifier } else { finder };
                     write(trail, step, about, key_source, AttemptState::Ended(end));
                 }
-                Next::PassOver(step) => {
+                Next::PassOver(step, _) => {
                     let end = AttemptEnd::not_asked(Outcome::NotApplicable);
                     write(trail, step, None, KeySource::House, AttemptState::Ended(end));
                 }
@@ -108,8 +109,13 @@ impl World {
 }
 
 /// Appends an attempt to the trail, as the shell does.
+fn address_in(attempt: &Attempt) -> Option<&Address> {
+    attempt.about.as_ref().and_then(About::address)
+}
+
 fn write(trail: &mut Trail, step: Step, about: Option<Address>, key_source: KeySource, state: AttemptState) {
     let n = trail.attempts.last().map_or(AttemptNo::FIRST, |before| before.n.next());
+    let about = about.map(About::Address);
     trail.attempts.push(Attempt { n, run: trail.run, step, about, key_source, state });
 }
 
@@ -117,20 +123,20 @@ fn write(trail: &mut Trail, step: Step, about: Option<Address>, key_source: KeyS
 fn question(decided: &Next) -> Option<(&Step, Option<&Address>)> {
     match decided {
         Next::Try(step, _, query) | Next::TryAfterOutage(step, _, query) => Some((step, address_of(query))),
-        Next::PassOver(_) | Next::Finish(_) => None,
+        Next::PassOver(..) | Next::Finish(_) => None,
     }
 }
 
 fn address_of(query: &Query) -> Option<&Address> {
     match query {
         Query::Verify(address) => Some(address),
-        Query::ByName(..) | Query::ByProfile(_) => None,
+        Query::ByName(..) | Query::ByProfile(_) | Query::Scrape(_) | Query::Write(_) => None,
     }
 }
 
 /// Has a verifier said this of the address?
 fn judged(trail: &Trail, address: &Address, verdict: Verdict) -> bool {
-    let about = |attempt: &&Attempt| attempt.about.as_ref() == Some(address);
+    let about = |attempt: &&Attempt| address_in(attempt) == Some(address);
     trail.attempts.iter().filter(about).any(|attempt| attempt.outcome() == Some(Outcome::Judged(verdict)))
 }
 
@@ -253,7 +259,7 @@ proptest! {
                     end.found == ending.address && end.claim == Some(Verdict::Valid) && world.plan.trust_finders
                 });
                 let judged =
-                    attempt.about == ending.address && attempt.outcome() == Some(Outcome::Judged(Verdict::Valid));
+                    address_in(attempt) == ending.address.as_ref() && attempt.outcome() == Some(Outcome::Judged(Verdict::Valid));
                 ending.verified_by.as_ref() == Some(&attempt.step.provider) && (claimed || judged)
             };
             assert!(ending.status != Status::Verified || trail.attempts.iter().any(vouches), "{ending:?}");
@@ -264,7 +270,7 @@ proptest! {
     fn a_question_once_answered_is_never_asked_and_so_never_paid_again(world in world()) {
         world.live(|trail, decided| {
             let Some((step, about)) = question(decided) else { return };
-            let same = |attempt: &&Attempt| attempt.step == *step && attempt.about.as_ref() == about;
+            let same = |attempt: &&Attempt| attempt.step == *step && address_in(attempt) == about;
             let mut earlier = trail.attempts.iter().filter(same);
             assert!(!earlier.any(|attempt| attempt.outcome().is_some_and(Outcome::is_answer)), "{decided:?}");
         });
@@ -289,7 +295,7 @@ proptest! {
             let Some((_, None)) = question(decided) else { return };
             for address in addresses(trail) {
                 let answered = |attempt: &Attempt| {
-                    attempt.about.as_ref() == Some(address) && attempt.outcome().is_some_and(Outcome::is_answer)
+                    address_in(attempt) == Some(address) && attempt.outcome().is_some_and(Outcome::is_answer)
                 };
                 assert!(nobody_to_ask || trail.attempts.iter().any(answered), "{decided:?}");
             }
@@ -322,7 +328,7 @@ proptest! {
         world.live(|trail, _| match next(&world.plan, trail, DEADLINE) {
             Next::Finish(ending) => assert!(ending.is_allowed(), "{ending:?}"),
             decided @ (Next::Try(..) | Next::TryAfterOutage(..)) => panic!("{decided:?}"),
-            Next::PassOver(_) => {}
+            Next::PassOver(..) => {}
         });
     }
 

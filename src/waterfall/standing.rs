@@ -1,6 +1,6 @@
 //! How one step stands for one question, read off the trail.
 
-use crate::domain::Address;
+use crate::domain::About;
 use crate::domain::Attempt;
 use crate::domain::AttemptEnd;
 use crate::domain::Cap;
@@ -43,9 +43,14 @@ pub(super) enum Setback {
 impl Setback {
     fn of(outcome: Outcome, key_source: KeySource) -> Option<Self> {
         match outcome {
-            Outcome::Found | Outcome::NotFound | Outcome::Judged(_) | Outcome::BadRequest | Outcome::NotApplicable => {
-                None
-            }
+            Outcome::Found
+            | Outcome::NotFound
+            | Outcome::Judged(_)
+            | Outcome::Scraped
+            | Outcome::Written
+            | Outcome::Unwritten(_)
+            | Outcome::BadRequest
+            | Outcome::NotApplicable => None,
             Outcome::Unaffordable => Some(Self::WalletEmpty),
             Outcome::Capped(Cap::Lead) => Some(Self::LeadCap),
             Outcome::Capped(Cap::Job) => Some(Self::JobCap),
@@ -86,8 +91,9 @@ pub(super) enum Standing<'a> {
     Closed(Setback),
 }
 
-/// How `step` stands for the question about `about` (an address to verify; `None` for a search).
-pub(super) fn standing<'a>(trail: &'a Trail, step: &Step, keys: Keys, about: Option<&Address>) -> Standing<'a> {
+/// How `step` stands for the question about `about` (an address to verify, a page to read; `None` where the
+/// step alone tells).
+pub(super) fn standing<'a>(trail: &'a Trail, step: &Step, keys: Keys, about: Option<&About>) -> Standing<'a> {
     let asked = |attempt: &&Attempt| attempt.step == *step && attempt.about.as_ref() == about;
     let (mut given_back, mut breaker_open, mut last) = (0_usize, 0_usize, None);
     let mut own_failed = false;

@@ -5,6 +5,7 @@
 //! repeated only where the provider says that this is free, or where it can be looked up.
 
 use crate::clock;
+use crate::domain::Operation;
 use crate::domain::Outage;
 use crate::domain::Outcome;
 use crate::domain::Query;
@@ -257,11 +258,20 @@ impl Call<'_> {
         match &answer {
             Answer::Fault(fault) => {
                 entry.permit.report(Lesson::from(*fault));
+                // What a model has written is billed, also when nobody can read it.
+                if *fault == Fault::ProtocolError && self.route.step.operation == Operation::WriteCopy {
+                    self.count_possible_loss();
+                }
                 if matches!(fault, Fault::Unavailable | Fault::RateLimited { .. }) {
                     return Tried::Again(*fault);
                 }
             }
-            Answer::Found { .. } | Answer::NotFound { .. } | Answer::Judged { .. } => {
+            Answer::Found { .. }
+            | Answer::NotFound { .. }
+            | Answer::Judged { .. }
+            | Answer::Scraped { .. }
+            | Answer::Written { .. }
+            | Answer::Unwritten { .. } => {
                 if entry.permit.is_probe() {
                     self.engine.key_works(self.route, self.workspace);
                 }
@@ -299,11 +309,15 @@ impl Call<'_> {
             Lost::Timeout => Outcome::Timeout,
             Lost::Cut | Lost::TooLarge => Outcome::ProtocolError,
         };
-        let worst = self.route.price.of(self.route.adapter.worst_case(self.query));
-        if let Ok(worst) = worst {
+        self.count_possible_loss();
+        Tried::Over(Called::Ended(Upshot::called(outcome)))
+    }
+
+    /// The provider may bill what the customer does not pay.
+    fn count_possible_loss(&self) {
+        if let Ok(worst) = self.route.worst_price(self.query) {
             self.engine.meter.lost(&self.route.step.provider, worst);
         }
-        Tried::Over(Called::Ended(Upshot::called(outcome)))
     }
 
     /// Looks for a submission by its reference: only an answer that lists others, or none, and is no

@@ -5,6 +5,7 @@ use crate::domain::Attempt;
 use crate::domain::AttemptEnd;
 use crate::domain::Ending;
 use crate::domain::KeySource;
+use crate::domain::Operation;
 use crate::domain::Outcome;
 use crate::domain::Query;
 use crate::domain::Status;
@@ -18,13 +19,12 @@ use crate::ledger::Ended;
 use crate::ledger::LeadKey;
 use crate::ledger::LedgerError;
 use crate::ledger::Then;
+use crate::metrics;
 use crate::providers::Answer as ProviderAnswer;
+use crate::waterfall::Course;
 use crate::waterfall::Moment;
 use crate::waterfall::Next;
-use crate::waterfall::Plan;
 use crate::waterfall::Trail;
-use crate::waterfall::cancel;
-use crate::waterfall::next;
 use crate::worker::active::Active;
 use crate::worker::announce::Announced;
 use crate::worker::announce::Telling;
@@ -74,8 +74,10 @@ pub(super) struct LeadAtWork<'a> {
     pub(super) work: Arc<JobWork>,
     pub(super) key: LeadKey,
     pub(super) lead: LeadWork,
-    pub(super) plan: Plan,
+    pub(super) course: Course,
     pub(super) trail: Trail,
+    /// Until when a page is waited for: it leaves the model its time.
+    pages_until: Moment,
     /// Attempts that have ended and are not committed yet.
     pub(super) unsaved: Vec<Ended>,
     pub(super) active: Active,
@@ -104,16 +106,19 @@ impl<'a> LeadAtWork<'a> {
         active: Active,
     ) -> Self {
         let Moment(now) = clock::moment();
+        let lead_deadline = engine.settings.lead_deadline;
         let trail = Trail {
             given: lead.lead.email.clone(),
             run: slice.run,
-            deadline: Moment(now.saturating_add(engine.settings.lead_deadline)),
+            deadline: Moment(now.saturating_add(lead_deadline)),
             attempts: std::mem::take(&mut lead.attempts),
         };
         let Held { job, slice: number, epoch } = slice.held;
         let key = LeadKey { job, lead: lead.n, slice: number, epoch };
-        let plan = work.plan(&lead.lead);
-        Self { engine, work, key, lead, plan, trail, unsaved: Vec::new(), active, lease: &slice.lease }
+        let course = work.course(&lead.lead, &lead.id);
+        let pages_until = Moment(now.saturating_add(lead_deadline / 2));
+        let lease = &slice.lease;
+        Self { engine, work, key, lead, course, trail, pages_until, unsaved: Vec::new(), active, lease }
     }
 
     /// Works the lead until it is decided, or must be left.
@@ -122,8 +127,8 @@ impl<'a> LeadAtWork<'a> {
             return Ok(end);
         }
         loop {
-            let flow = match next(&self.plan, &self.trail, clock::moment()) {
-                Next::PassOver(step) => self.pass_over(step),
+            let flow = match self.course.next(&self.trail, clock::moment()) {
+                Next::PassOver(step, about) => self.pass_over(step, about),
                 Next::Try(step, key, query) => self.attempt(&step, key, query, Duration::ZERO).await?,
                 Next::TryAfterOutage(step, key, query) => self.attempt(&step, key, query, OUTAGE_PATIENCE).await?,
                 Next::Finish(ending) => return self.finish(ending).await,
@@ -154,10 +159,19 @@ impl<'a> LeadAtWork<'a> {
             // Other keys may mean other steps: decide again.
             return Ok(Flow::On);
         }
-        let Some(route) = self.work.route(step, key).cloned() else { return Ok(self.pass_over(step.clone())) };
+        let Some(route) = self.work.route(step, key).cloned() else {
+            return Ok(self.pass_over(step.clone(), query.about()));
+        };
         let mut making = self.make(route, query);
         let begin = self.begin(&making)?;
-        let entry = match self.enter_at_once(&mut making).await {
+        // A page is asked for once at a time: whether somebody does is known before there is leave to call.
+        let at_once = match step.operation {
+            Operation::Scrape => None,
+            Operation::FindEmail | Operation::VerifyEmail | Operation::WriteCopy => {
+                self.enter_at_once(&mut making).await
+            }
+        };
+        let entry = match at_once {
             Some(entry) => entry,
             None => {
                 // An answer that is known needs no leave to call. What has ended is committed with the
@@ -171,6 +185,7 @@ impl<'a> LeadAtWork<'a> {
                     Err(NoEntry::Stopping) => return self.leave_off().await,
                     Err(NoEntry::Fenced) => return self.leave_to_owner().await,
                     Err(NoEntry::Cancelled) => return self.finish_cancelled().await.map(Flow::Out),
+                    Err(NoEntry::Late) if step.operation == Operation::Scrape => return Ok(self.page_too_late(making)),
                     // The next decision sees that the time is up, or the key gone.
                     Err(NoEntry::Late | NoEntry::Revoked) => return Ok(Flow::On),
                     Err(NoEntry::Refused(refusal)) => {
@@ -187,11 +202,29 @@ impl<'a> LeadAtWork<'a> {
                 drop(entry);
                 self.wait_for_money(making, pending).await
             }
-            other @ (Answer::Cached(_) | Answer::Refused(_) | Answer::Cancelled | Answer::Fenced | Answer::Done) => {
+            other @ (Answer::Cached(_)
+            | Answer::Refused(_)
+            | Answer::AskedElsewhere
+            | Answer::Cancelled
+            | Answer::Fenced
+            | Answer::Done) => {
                 drop(entry);
                 self.without_call(making, other).await
             }
         }
+    }
+
+    /// Until when this may be waited for.
+    pub(super) fn deadline_of(&self, operation: Operation) -> Moment {
+        match operation {
+            Operation::Scrape => self.pages_until,
+            Operation::FindEmail | Operation::VerifyEmail | Operation::WriteCopy => self.trail.deadline,
+        }
+    }
+
+    /// The page did not come in its time: the copy is written without it.
+    fn page_too_late(&mut self, making: Making) -> Flow {
+        self.note(making, Upshot::not_asked(Outcome::RateLimited(Throttle::TriesSpent)))
     }
 
     /// What a begin that needs no call came to.
@@ -199,6 +232,11 @@ impl<'a> LeadAtWork<'a> {
         match answer {
             Answer::Cached(end) => Ok(self.recorded(making, end)),
             Answer::Refused(outcome) => Ok(self.recorded(making, AttemptEnd::not_asked(outcome))),
+            Answer::AskedElsewhere if clock::moment() >= self.pages_until => Ok(self.page_too_late(making)),
+            Answer::AskedElsewhere => {
+                self.let_others_ask().await;
+                Ok(Flow::On)
+            }
             Answer::Cancelled => self.finish_cancelled().await.map(Flow::Out),
             Answer::Fenced => Ok(Flow::Out(LeadEnd::Fenced)),
             Answer::Granted | Answer::Done | Answer::Wait(_) => {
@@ -277,7 +315,7 @@ impl<'a> LeadAtWork<'a> {
     }
 
     async fn finish_cancelled(&mut self) -> Result<LeadEnd, LedgerError> {
-        let ending = cancel(&self.plan, &self.trail);
+        let ending = self.course.cancel(&self.trail);
         self.write_ending(ending).await
     }
 
@@ -288,7 +326,11 @@ impl<'a> LeadAtWork<'a> {
         if let Answer::Fenced = committed.answer {
             return Ok(LeadEnd::Fenced);
         }
-        self.engine.meter.ended(status, reason, u64::from(self.lead.copies).saturating_add(1));
+        let leads = u64::from(self.lead.copies).saturating_add(1);
+        self.engine.meter.ended(status, reason, leads);
+        if let Some(brief) = self.work.job.work.brief() {
+            metrics::copy_ended(brief.purpose, status, reason, leads);
+        }
         tracing::debug!(job.id = %self.work.job.id, lead.id = %self.lead.id, %status, %reason, "lead decided");
         self.announce(ending).await
     }
@@ -322,7 +364,7 @@ impl<'a> LeadAtWork<'a> {
             reference,
             workspace: &self.work.job.workspace,
             active: &self.active,
-            deadline: self.trail.deadline,
+            deadline: self.deadline_of(making.route.step.operation),
             cancelled: &self.work.cancelled,
             lease: self.lease,
         }

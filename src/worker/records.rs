@@ -1,6 +1,7 @@
 //! What a lead's work writes down: attempts as they begin and end, boundaries, costs.
 
 use crate::clock;
+use crate::domain::About;
 use crate::domain::AnswerSource;
 use crate::domain::Attempt;
 use crate::domain::AttemptEnd;
@@ -22,6 +23,8 @@ use crate::ledger::Ended;
 use crate::ledger::LeadKey;
 use crate::ledger::LedgerError;
 use crate::ledger::Then;
+use crate::metrics;
+use crate::pricing::PriceError;
 use crate::waterfall::Moment;
 use crate::worker::answers::Upshot;
 use crate::worker::engine::Engine;
@@ -53,11 +56,15 @@ impl LeadAtWork<'_> {
         let ended = numbers(&boundary);
         let committed = self.engine.store.commit(boundary).await?;
         record_costs(&mut self.trail.attempts, &ended, &committed.charged, self.engine);
+        if let Some(brief) = self.work.job.work.brief() {
+            let paid = committed.charged.iter().fold(Usd::ZERO, |sum, charged| sum.saturating_add(charged.paid));
+            metrics::copy_spend(brief.purpose, paid);
+        }
         Ok(committed)
     }
 
     pub(super) fn make(&self, route: Arc<Route>, query: Query) -> Making {
-        let about = if let Query::Verify(address) = &query { Some(address.clone()) } else { None };
+        let about = query.about();
         let n = self.trail.attempts.last().map_or(AttemptNo::FIRST, |last| last.n.next());
         let attempt = Attempt {
             n,
@@ -72,7 +79,7 @@ impl LeadAtWork<'_> {
 
     pub(super) fn begin(&self, making: &Making) -> Result<Begin, LedgerError> {
         let Making { route, query, attempt, .. } = making;
-        let too_large = |_| LedgerError::Corrupt(format!("the price of {} does not fit an amount", route.step));
+        let no_price = |error| LedgerError::Corrupt(format!("{} has no price: {error}", route.step));
         let now_ms = clock::wall_ms();
         let reuses = !self.work.cache_max_age.is_zero();
         let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
@@ -83,10 +90,7 @@ impl LeadAtWork<'_> {
             fingerprint: query.fingerprint(&self.work.job.workspace, &attempt.step),
             about: attempt.about.clone(),
             key_source: attempt.key_source,
-            price: match attempt.key_source {
-                KeySource::Own => Usd::ZERO,
-                KeySource::House => route.price.of(route.adapter.worst_case(query)).map_err(too_large)?,
-            },
+            price: route.worst_price(query).map_err(no_price)?,
             cached_since_ms: reuses.then(|| now_ms.saturating_sub(ms(self.work.cache_max_age))),
             expires_in: self.engine.settings.lead_deadline.saturating_add(HOLD_GRACE),
             config_version: self.work.config_version.clone(),
@@ -98,7 +102,7 @@ impl LeadAtWork<'_> {
     pub(super) fn not_called(&mut self, making: Making, outcome: Outcome) -> Flow {
         let Making { route, query, .. } = &making;
         if making.is_taken_up()
-            && let Ok(worst) = route.price.of(route.adapter.worst_case(query))
+            && let Ok(worst) = route.worst_price(query)
         {
             self.engine.meter.lost(&route.step.provider, worst);
         }
@@ -112,8 +116,13 @@ impl LeadAtWork<'_> {
         let took = now.saturating_sub(began.0);
         let owed = match attempt.key_source {
             KeySource::Own => Usd::ZERO,
-            // A credit count whose price does not fit is owed in full: the ledger takes what it may.
-            KeySource::House => route.price.of(upshot.credits).unwrap_or(Usd::MAX),
+            KeySource::House => match route.price.of(upshot.consumed) {
+                Ok(owed) => owed,
+                // The provider does not say what it took: what is held for it, no more and no less.
+                Err(PriceError::Unpriced) => held.or_else(|| route.worst_price(&query).ok()).unwrap_or(Usd::MAX),
+                // A count whose price does not fit is owed in full: the ledger takes what it may.
+                Err(PriceError::Amount(_)) => Usd::MAX,
+            },
         };
         attempt.state = AttemptState::Ended(upshot.end(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)));
         let fingerprint = query.fingerprint(&self.work.job.workspace, &attempt.step);
@@ -142,10 +151,7 @@ impl LeadAtWork<'_> {
     /// The fingerprint under which the attempt's step is charged once; of no use if the step has left
     /// the plan, since then nobody asks it again.
     fn fingerprint_of(&self, attempt: &Attempt) -> Fingerprint {
-        let query = match &attempt.about {
-            Some(address) => Some(Query::Verify(address.clone())),
-            None => self.plan.find.iter().find(|find| find.step == attempt.step).and_then(|find| find.query.clone()),
-        };
+        let query = self.course.query_of(attempt, &self.trail);
         let unknown = Fingerprint::from_bytes([0; 16]);
         query.map_or(unknown, |query| query.fingerprint(&self.work.job.workspace, &attempt.step))
     }
@@ -154,7 +160,7 @@ impl LeadAtWork<'_> {
     pub(super) async fn take_keys_of_now(&mut self) -> Result<bool, LedgerError> {
         let Engine { works, store, gates, .. } = self.engine;
         let Some(renewed) = works.with_keys_of_now(&**store, gates, &self.work).await? else { return Ok(false) };
-        self.plan = renewed.plan(&self.lead.lead);
+        self.course = renewed.course(&self.lead.lead, &self.lead.id);
         self.work = renewed;
         Ok(true)
     }
@@ -167,11 +173,11 @@ impl LeadAtWork<'_> {
         Flow::On
     }
 
-    pub(super) fn pass_over(&mut self, step: Step) -> Flow {
+    pub(super) fn pass_over(&mut self, step: Step, about: Option<About>) -> Flow {
         let n = self.trail.attempts.last().map_or(AttemptNo::FIRST, |last| last.n.next());
         let key_source = self.work.first_key(&step);
         let state = AttemptState::Ended(AttemptEnd::not_asked(Outcome::NotApplicable));
-        let attempt = Attempt { n, run: self.trail.run, step, about: None, key_source, state };
+        let attempt = Attempt { n, run: self.trail.run, step, about, key_source, state };
         let fingerprint = self.lead.lead.fingerprint();
         let config_version = self.work.config_version.clone();
         self.trail.attempts.push(attempt.clone());

@@ -3,10 +3,13 @@
 use crate::config::Live;
 use crate::config::ProviderSettings;
 use crate::config::Waterfall;
+use crate::domain::Brief;
 use crate::domain::KeySource;
 use crate::domain::Operation;
 use crate::domain::ProviderName;
+use crate::domain::Query;
 use crate::domain::Step;
+use crate::domain::Usd;
 use crate::http::Gate;
 use crate::http::Gates;
 use crate::http::KeyId;
@@ -15,6 +18,9 @@ use crate::http::Target;
 use crate::keys::Choice;
 use crate::keys::choose;
 use crate::pricing::CreditPrice;
+use crate::pricing::Price;
+use crate::pricing::PriceError;
+use crate::pricing::TokenPrice;
 use crate::providers::Provider;
 use crate::providers::by_kind;
 use crate::waterfall::Keys;
@@ -36,8 +42,8 @@ pub struct Route {
     pub key: KeyId,
     /// Whose it is.
     pub key_source: KeySource,
-    /// What a credit costs; the customer's own credits cost nothing here.
-    pub price: CreditPrice,
+    /// What is paid for what a call consumes; on the customer's own key nothing is, here.
+    pub price: Price,
     /// Rate, breaker and pauses of (provider, key).
     pub gate: Arc<Gate>,
     /// Tries of one call, the first included.
@@ -60,13 +66,17 @@ pub struct StepRoutes {
     pub routes: Vec<Arc<Route>>,
 }
 
-/// A waterfall's routes, and the providers it names that cannot be used.
+/// The routes of a job's steps, and the providers it names that cannot be used.
 #[derive(Default)]
 pub struct Routes {
     /// Finders, in order.
     pub find: Vec<StepRoutes>,
     /// Verifiers, in order.
     pub verify: Vec<StepRoutes>,
+    /// Who reads pages.
+    pub scrape: Option<StepRoutes>,
+    /// Who writes.
+    pub write: Option<StepRoutes>,
     /// Left out, and why; each provider once.
     pub left_out: Vec<(ProviderName, String)>,
 }
@@ -94,7 +104,7 @@ impl Routes {
         let mut resolve = |names: &[ProviderName], operation| {
             let mut steps = Vec::new();
             for name in names {
-                match step_routes(sources, name, operation) {
+                match step_routes(sources, name, operation, None) {
                     Ok(routes) => steps.push(routes),
                     Err(why) if left_out.iter().all(|(known, _)| known != name) => left_out.push((name.clone(), why)),
                     Err(_) => {}
@@ -104,7 +114,42 @@ impl Routes {
         };
         let find = resolve(&waterfall.find, Operation::FindEmail);
         let verify = resolve(&waterfall.verify, Operation::VerifyEmail);
-        Self { find, verify, left_out }
+        Self { find, verify, left_out, ..Self::default() }
+    }
+
+    /// Resolves a model, and who reads the pages that are asked for: the first provider, by name, that can and
+    /// for which there is a key.
+    pub fn for_copy(sources: &Sources<'_>, brief: &Brief) -> Self {
+        let mut routes = Self::default();
+        if let Some(model) = sources.live.models.get(&brief.model) {
+            let prices = TokenPrice {
+                input: model.input_per_million,
+                cached_input: model.cached_input_per_million,
+                cache_write: model.cache_write_per_million,
+                output: model.output_per_million,
+            };
+            match step_routes(sources, &model.provider, Operation::WriteCopy, Some(prices)) {
+                Ok(write) => routes.write = Some(write),
+                Err(why) => routes.left_out.push((model.provider.clone(), why)),
+            }
+        }
+        if !brief.pages.is_empty() {
+            for scraper in sources.live.scrapers() {
+                match step_routes(sources, &scraper.name, Operation::Scrape, None) {
+                    Ok(scrape) => {
+                        routes.scrape = Some(scrape);
+                        break;
+                    }
+                    Err(why) => routes.left_out.push((scraper.name.clone(), why)),
+                }
+            }
+        }
+        routes
+    }
+
+    /// Every step's routes.
+    pub fn all(&self) -> impl Iterator<Item = &StepRoutes> {
+        self.find.iter().chain(&self.verify).chain(&self.scrape).chain(&self.write)
     }
 }
 
@@ -113,6 +158,12 @@ impl Routes {
     pub fn with_house_keys(live: &Live, waterfall: &Waterfall, gates: &Gates) -> Self {
         let keys = WorkspaceKeys::house();
         Self::resolve(&Sources { live, newest: live, keys: &keys, gates }, waterfall)
+    }
+
+    /// A copy job's by the house's keys alone.
+    pub fn for_copy_with_house_keys(live: &Live, brief: &Brief, gates: &Gates) -> Self {
+        let keys = WorkspaceKeys::house();
+        Self::for_copy(&Sources { live, newest: live, keys: &keys, gates }, brief)
     }
 
     /// Each finder's first route, in order.
@@ -127,6 +178,14 @@ impl Routes {
 }
 
 impl Route {
+    /// What is held for this question: its worst case.
+    ///
+    /// # Errors
+    /// When that is more than can be counted.
+    pub fn worst_price(&self, query: &Query) -> Result<Usd, PriceError> {
+        self.price.of_worst(self.adapter.worst_case(query))
+    }
+
     /// Has the own key behind it been removed or replaced?
     pub fn is_revoked(&self) -> bool {
         self.own.as_ref().is_some_and(|own| own.is_revoked())
@@ -150,7 +209,12 @@ impl StepRoutes {
     }
 }
 
-fn step_routes(sources: &Sources<'_>, name: &ProviderName, operation: Operation) -> Result<StepRoutes, String> {
+fn step_routes(
+    sources: &Sources<'_>,
+    name: &ProviderName,
+    operation: Operation,
+    tokens: Option<TokenPrice>,
+) -> Result<StepRoutes, String> {
     let settings = sources.live.providers.get(name).ok_or("it is not in the configuration")?;
     if !settings.enabled {
         return Err("it is disabled (enabled = false)".to_owned());
@@ -168,10 +232,12 @@ fn step_routes(sources: &Sources<'_>, name: &ProviderName, operation: Operation)
     if let Some(own) = own {
         let own = own.ok_or("the customer's own key cannot be opened")?;
         let key = own.secret().clone();
-        routes.push(Arc::new(route(sources, settings, &step, KeySource::Own, key, Some(Arc::clone(own)))?));
+        routes.push(Arc::new(route(sources, settings, &step, Price::Free, key, Some(Arc::clone(own)))?));
     }
     if let Some(house) = house {
-        routes.push(Arc::new(route(sources, settings, &step, KeySource::House, house.clone(), None)?));
+        let credits = || settings.credit_price.and_then(CreditPrice::new).map(Price::Credit);
+        let price = tokens.map(Price::Token).or_else(credits).ok_or("it has no credit_price")?;
+        routes.push(Arc::new(route(sources, settings, &step, price, house.clone(), None)?));
     }
     Ok(StepRoutes { step, keys, routes })
 }
@@ -187,15 +253,12 @@ fn route(
     sources: &Sources<'_>,
     settings: &ProviderSettings,
     step: &Step,
-    key_source: KeySource,
+    price: Price,
     key: SecretString,
     own: Option<Arc<OwnKey>>,
 ) -> Result<Route, String> {
-    let adapter = by_kind(&settings.kind).ok_or("it cannot find or verify addresses")?;
-    let price = match key_source {
-        KeySource::House => settings.credit_price.and_then(CreditPrice::new).ok_or("it has no credit_price")?,
-        KeySource::Own => CreditPrice::FREE,
-    };
+    let adapter = by_kind(&settings.kind).ok_or("no adapter is known for its kind")?;
+    let key_source = if own.is_some() { KeySource::Own } else { KeySource::House };
     let key_id = KeyId::of(&key);
     let newest = sources.newest.providers.get(&step.provider).unwrap_or(settings);
     let limits = Limits {

@@ -5,7 +5,6 @@ use crate::domain::Attempt;
 use crate::domain::AttemptEnd;
 use crate::domain::AttemptState;
 use crate::domain::Outcome;
-use crate::domain::Query;
 use crate::ledger::LedgerError;
 use crate::worker::answers::Upshot;
 use crate::worker::call::Called;
@@ -25,10 +24,7 @@ impl LeadAtWork<'_> {
         if let Some(learned) = self.learned_of(attempt.n) {
             return Ok(self.take_learned(attempt, learned));
         }
-        let query = match &attempt.about {
-            Some(address) => Some(Query::Verify(address.clone())),
-            None => self.plan.find.iter().find(|find| find.step == attempt.step).and_then(|find| find.query.clone()),
-        };
+        let query = self.course.query_of(&attempt, &self.trail);
         let (Some(route), Some(query)) = (self.work.route(&attempt.step, attempt.key_source).cloned(), query) else {
             return Ok(self.drop_begun(attempt));
         };

@@ -16,6 +16,9 @@ use crate::worker::lead::Making;
 use crate::worker::reader::Awaited;
 use std::time::Duration;
 
+/// Between two looks whether a page that another lead asked for has come: a page takes a second or more.
+const BEFORE_ASKING_AGAIN: Duration = Duration::from_millis(200);
+
 impl LeadAtWork<'_> {
     /// Leave to call, if it is to be had without waiting.
     pub(super) async fn enter_at_once(&self, making: &mut Making) -> Option<Entry> {
@@ -34,7 +37,7 @@ impl LeadAtWork<'_> {
     /// Leave to call, waited for; an outage is sat out with `patience`.
     pub(super) async fn enter(&self, making: &mut Making, patience: Duration) -> Result<Entry, NoEntry> {
         let Moment(now) = clock::moment();
-        let left = self.trail.deadline.0.saturating_sub(now);
+        let left = self.deadline_of(making.route.step.operation).0.saturating_sub(now);
         if making.route.adapter.deferred().is_some() && making.place.is_none() {
             let reader = self.engine.readers.of(&making.route);
             // A provider that answers later takes only so many waiting attempts of a key.
@@ -53,7 +56,7 @@ impl LeadAtWork<'_> {
     pub(super) async fn wait_for_money(&mut self, making: Making, mut pending: Pending) -> Result<Flow, LedgerError> {
         let waits = self.engine.money.join(self.work.job.account);
         let Moment(now) = clock::moment();
-        let left = self.trail.deadline.0.saturating_sub(now);
+        let left = self.deadline_of(making.route.step.operation).0.saturating_sub(now);
         let came = tokio::select! {
             biased;
             committed = self.active.wait(&mut pending) => Some(committed),
@@ -69,6 +72,17 @@ impl LeadAtWork<'_> {
             None if self.lease.is_lost() => self.leave_to_owner().await,
             None if self.engine.tasks.is_stopping() => self.leave_off().await,
             None => Ok(self.note(making, Upshot::not_asked(Outcome::Unaffordable))),
+        }
+    }
+
+    /// Somebody else's answer to the same question will serve this lead too: waits a moment for it, parked.
+    pub(super) async fn let_others_ask(&self) {
+        tokio::select! {
+            biased;
+            () = self.engine.tasks.stopping() => {}
+            () = self.lease.lost() => {}
+            () = self.work.cancelled.cancelled() => {}
+            () = self.active.park(tokio::time::sleep(BEFORE_ASKING_AGAIN)) => {}
         }
     }
 

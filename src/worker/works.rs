@@ -2,21 +2,30 @@
 //! or its workspace's keys change.
 
 use crate::config::Live;
+use crate::domain::Brief;
 use crate::domain::ConfigVersion;
 use crate::domain::KeySource;
 use crate::domain::Lead;
+use crate::domain::LeadId;
+use crate::domain::Operation;
+use crate::domain::ProviderName;
 use crate::domain::Step;
 use crate::domain::Usd;
 use crate::http::Gates;
 use crate::jobs::JobState;
 use crate::jobs::StoredJob;
+use crate::jobs::Work;
 use crate::ledger::JobKey;
 use crate::ledger::LedgerError;
 use crate::store::Store;
+use crate::waterfall::CopyPlan;
+use crate::waterfall::Course;
 use crate::waterfall::FindStep;
 use crate::waterfall::Plan;
 use crate::waterfall::Risky;
+use crate::waterfall::ScrapeStep;
 use crate::waterfall::VerifyStep;
+use crate::waterfall::WriteStep;
 use crate::worker::keyring::Keyring;
 use crate::worker::keyring::WorkspaceKeys;
 use crate::worker::routes::Route;
@@ -82,6 +91,8 @@ struct Known {
     words: HashMap<JobKey, Weak<CancellationToken>>,
 }
 
+/// Who is named in the trail for a page that nobody can read.
+const SCRAPER: &str = "firecrawl";
 /// Beyond this many, jobs that no lead works on are forgotten: they are read again when needed.
 const MOST_JOBS: usize = 4_096;
 
@@ -174,11 +185,15 @@ impl Works {
     ) -> Result<JobWork, LedgerError> {
         let keys_version = self.keyring.version();
         let keys = self.keyring.of(store, &job.workspace).await?;
-        let waterfall = live.waterfalls.get(&job.waterfall);
+        let waterfall = job.work.waterfall().and_then(|name| live.waterfalls.get(name));
         let newest = self.live();
         let sources = Sources { live: &live, newest: &newest, keys: &keys, gates };
         Ok(JobWork {
-            routes: waterfall.map(|waterfall| Routes::resolve(&sources, waterfall)).unwrap_or_default(),
+            routes: match (&job.work, waterfall) {
+                (Work::Enrich(_), None) => Routes::default(),
+                (Work::Enrich(_), Some(waterfall)) => Routes::resolve(&sources, waterfall),
+                (Work::Copy(brief), _) => Routes::for_copy(&sources, brief),
+            },
             risky: waterfall.map_or(Risky::KeepLooking, |waterfall| waterfall.risky),
             trust_finders: waterfall.is_some_and(|waterfall| waterfall.trust_finders),
             lead_cap: self.overrides.lead_cap.or_else(|| waterfall.and_then(|waterfall| waterfall.max_spend_per_lead)),
@@ -243,8 +258,36 @@ impl Known {
 }
 
 impl JobWork {
+    /// What is to be done for one lead.
+    pub fn course(&self, lead: &Lead, id: &LeadId) -> Course {
+        match &self.job.work {
+            Work::Enrich(_) => Course::Enrich(self.plan(lead)),
+            Work::Copy(brief) => Course::Copy(Box::new(self.copy_plan(brief, lead, id))),
+        }
+    }
+
+    fn copy_plan(&self, brief: &Arc<Brief>, lead: &Lead, id: &LeadId) -> CopyPlan {
+        let Routes { scrape, write, .. } = &self.routes;
+        let nobody = || Step::new(ProviderName::new(SCRAPER), Operation::Scrape);
+        let dialect = |provider| self.live.providers.get(provider).map(|settings| settings.dialect.clone());
+        CopyPlan {
+            brief: Arc::clone(brief),
+            lead: lead.clone(),
+            id: id.clone(),
+            scrape: ScrapeStep {
+                step: scrape.as_ref().map_or_else(nobody, |routes| routes.step.clone()),
+                keys: scrape.as_ref().map(|routes| routes.keys),
+            },
+            write: write.as_ref().map(|routes| WriteStep {
+                step: routes.step.clone(),
+                keys: routes.keys,
+                dialect: dialect(&routes.step.provider).unwrap_or_default(),
+            }),
+        }
+    }
+
     /// The plan for one lead: each finder with the question it asks about it.
-    pub fn plan(&self, lead: &Lead) -> Plan {
+    fn plan(&self, lead: &Lead) -> Plan {
         let find = self.routes.find.iter().map(|routes| FindStep {
             step: routes.step.clone(),
             keys: routes.keys,
@@ -257,14 +300,12 @@ impl JobWork {
 
     /// The route of a step by this key, unless the provider, or the key, has left the plan.
     pub fn route(&self, step: &Step, key_source: KeySource) -> Option<&Arc<Route>> {
-        let mut steps = self.routes.find.iter().chain(&self.routes.verify);
-        steps.find(|routes| routes.step == *step)?.by(key_source)
+        self.routes.all().find(|routes| routes.step == *step)?.by(key_source)
     }
 
     /// The key that a step is tried with first.
     pub fn first_key(&self, step: &Step) -> KeySource {
-        let mut steps = self.routes.find.iter().chain(&self.routes.verify);
-        let route = steps.find(|routes| routes.step == *step).and_then(StepRoutes::first);
+        let route = self.routes.all().find(|routes| routes.step == *step).and_then(StepRoutes::first);
         route.map_or(KeySource::House, |route| route.key_source)
     }
 }
@@ -302,7 +343,7 @@ mod tests {
         NewJob {
             id: JobId::new("job_1"),
             workspace: WorkspaceId::new("acme"),
-            waterfall: WaterfallName::new("work_email"),
+            work: Work::Enrich(WaterfallName::new("work_email")),
             content: Fingerprint::of("job", []),
             slice_size: 2,
             campaign: None,

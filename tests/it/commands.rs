@@ -17,6 +17,7 @@ use weir::domain::WorkspaceId;
 use weir::jobs::Jobs;
 use weir::jobs::NewJob;
 use weir::jobs::NewLead;
+use weir::jobs::Work;
 use weir::ledger::LeadNo;
 use weir::store::Nature;
 use weir::store::SqliteStore;
@@ -65,7 +66,7 @@ impl Weir {
         let new = NewJob {
             id: JobId::new("job_1"),
             workspace: WorkspaceId::new("acme"),
-            waterfall: WaterfallName::new("work_email"),
+            work: Work::Enrich(WaterfallName::new("work_email")),
             content: Fingerprint::from_bytes([7; 16]),
             slice_size: 100,
             campaign: None,
@@ -117,8 +118,8 @@ fn a_new_store_is_made_by_migrate_and_found_empty() {
     assert_eq!(weir.run(&["migrate"]).out, "store/weir.db is up to date\n");
     assert_eq!(weir.json(&["migrate"]), [json!({"ok": true, "store": "store/weir.db"})]);
     assert_eq!(weir.json(&["jobs", "list"]), Vec::<Value>::new());
-    let zeros =
-        json!({"workspace": "acme", "balance": "0.000000000", "held": "0.000000000", "available": "0.000000000"});
+    let zeros = json!({"workspace": "acme", "balance": "0.000000000", "held": "0.000000000", "available": "0.000000000",
+            "burn_per_hour": "0.000000000", "runs_dry_at": null});
     assert_eq!(weir.json(&["wallet", "show", "acme"]), [zeros]);
     let clean = json!({"ok": true, "accounts": 0, "entries": 0, "open_holds": 0, "problems": []});
     assert_eq!(weir.json(&["wallet", "audit"]), [clean]);
@@ -138,7 +139,7 @@ fn a_top_up_is_booked_once_by_its_reference() {
     top_up("26").assert_refused(&["--ref r1", "another amount", "weir wallet ledger acme"]);
     let shown = weir.run(&["wallet", "show", "acme", "--json"]);
     expect![[r#"
-        {"workspace":"acme","balance":"25.000000000","held":"0.000000000","available":"25.000000000"}
+        {"workspace":"acme","balance":"25.000000000","held":"0.000000000","available":"25.000000000","burn_per_hour":"0.000000000","runs_dry_at":null}
     "#]]
     .assert_eq(&shown.out);
 }
@@ -352,10 +353,10 @@ fn a_sandbox_prints_its_addresses_and_stops_when_told() {
         .spawn()
         .unwrap();
     let lines = BufReader::new(child.stdout.as_mut().unwrap()).lines().map(Result::unwrap);
-    let lines: Vec<String> = lines.take(13).collect();
+    let lines: Vec<String> = lines.take(19).collect();
     let told = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     assert!(told.success());
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert!(lines[0].starts_with("leadmagic        http://127.0.0.1:"), "{lines:?}");
-    assert!(lines[7].starts_with("WEIR__PROVIDERS__LEADMAGIC__BASE_URL=http://127.0.0.1:"), "{lines:?}");
+    assert!(lines[10].starts_with("WEIR__PROVIDERS__LEADMAGIC__BASE_URL=http://127.0.0.1:"), "{lines:?}");
 }

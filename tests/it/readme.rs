@@ -13,7 +13,9 @@ use weir::domain::Status;
 use weir::lists::Counts;
 use weir::lists::Input;
 use weir::lists::Mapping;
+use weir::lists::Need;
 use weir::lists::scan;
+use weir::messages::CopyJob;
 use weir::messages::EnrichmentJob;
 use weir::messages::Incoming;
 use weir::messages::Leads;
@@ -83,7 +85,7 @@ fn the_first_two_commands_are_what_ci_runs() {
 #[test]
 fn the_example_list_holds_every_kind_of_row() {
     let input = Input::file(&root().join("examples/leads.csv")).unwrap();
-    let counts = scan(&input, None, &Mapping::default()).unwrap().counts;
+    let counts = scan(&input, None, &Mapping::default(), Need::Lookup).unwrap().counts;
     assert_eq!(counts, Counts { rows: 13, usable: 12, address_and_name: 1, name: 10, profile: 1, ..Counts::default() });
 }
 
@@ -118,6 +120,14 @@ fn both_ways_to_a_worker_name_what_exists_and_follow_the_example_job() {
 }
 
 #[test]
+fn the_example_copy_job_is_what_its_schema_says() {
+    let message: Value = serde_json::from_str(&read("examples/copy_job.json")).unwrap();
+    let validator = jsonschema::validator_for(&schemas()[CopyJob::KIND]).unwrap();
+    let problems: Vec<String> = validator.iter_errors(&message).map(|error| error.to_string()).collect();
+    assert_eq!(problems, Vec::<String>::new());
+}
+
+#[test]
 fn the_example_job_is_what_its_schema_says() {
     let message: Value = serde_json::from_str(&read("examples/job.json")).unwrap();
     let validator = jsonschema::validator_for(&schemas()[EnrichmentJob::KIND]).unwrap();
@@ -132,7 +142,7 @@ fn the_example_worker_calls_the_sandbox_alone_as_docker_compose_does() {
     let config = load(Some(&root().join("examples/worker")), &|_: &str| None, &[]).unwrap();
     assert_eq!(config.warnings, Vec::<String>::new());
     let compose = read("docker-compose.yml");
-    assert_eq!(config.live.providers.len(), 6);
+    assert_eq!(config.live.providers.len(), 8);
     for (name, provider) in &config.live.providers {
         let variable = format!("WEIR__PROVIDERS__{}__BASE_URL", name.as_str().to_uppercase());
         assert!(compose.contains(&format!("{variable}: \"{}\"\n", provider.base_url)), "{name}");
@@ -157,7 +167,7 @@ fn every_configuration_shown_loads_without_a_mistake() {
 fn every_key_named_is_one_of_the_shipped_configuration() {
     let (readme, shipped) = (read("README.md"), read("config/weir.toml"));
     let keys: Vec<&str> = quoted(&readme).filter(|word| word.ends_with("_API_KEY")).collect();
-    assert_eq!(keys.len(), 6);
+    assert_eq!(keys.len(), 9);
     for key in keys {
         assert!(shipped.contains(&format!("\"env:{key}\"")), "{key}");
     }

@@ -2,10 +2,13 @@
 
 use crate::conformance::exercise;
 use crate::conformance::race;
+use crate::conformance::race_for_a_page;
+use crate::conformance::requests_in_time;
 use crate::services::Postgres;
 use secrecy::SecretString;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::time::Duration;
 use weir::store::Nature;
 use weir::store::PostgresStore;
 use weir::store::Store;
@@ -48,4 +51,24 @@ async fn a_cut_connection_costs_no_answer_and_no_cent() {
         }
     };
     tokio::join!(race(&stores, 300), cut);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_workers_ask_for_a_page_once() {
+    let database = Postgres::fresh().await;
+    race_for_a_page(&[open(&database).await, open(&database).await]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_for_money_take_their_time() {
+    let database = Postgres::fresh().await;
+    let store = open(&database).await;
+    requests_in_time(store, async |time: Duration| {
+        let ms = time.as_millis();
+        let sql = format!(
+            "UPDATE recharges SET asked_at = asked_at - {ms}, told_at = told_at - {ms}, answered_at = answered_at - {ms}"
+        );
+        database.run(&sql).await;
+    })
+    .await;
 }

@@ -4,12 +4,15 @@ use crate::conformance::Lab;
 use crate::conformance::call;
 use crate::conformance::exercise;
 use crate::conformance::race;
+use crate::conformance::race_for_a_page;
+use crate::conformance::requests_in_time;
 use rusqlite::Connection;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tempfile::TempDir;
 use weir::domain::Run;
 use weir::domain::WorkerId;
@@ -29,6 +32,10 @@ const SECOND_CHARGE: &str = "INSERT INTO attempts (id, run, step, fingerprint, k
                              began_at, account, hold, charged, outcome) \
                              SELECT id + 7, run, step, fingerprint, key_source, config, began_at, account, hold, \
                              charged, outcome FROM attempts WHERE charged > 0";
+
+/// Two requests for money in flight, of one wallet.
+const SECOND_REQUEST: &str =
+    "INSERT INTO recharges VALUES (1, 'a', 1, 5, 'asked', 0, 0, NULL), (1, 'b', 2, 5, 'asked', 0, 0, NULL)";
 
 /// A store as version 1 left it: a job in its third run, the first of its two slices decided.
 const VERSION_1: &str = concat!(
@@ -117,6 +124,10 @@ async fn the_audit_finds_every_damage() {
     let charged_twice = format!("DROP INDEX attempts_charged_once; {SECOND_CHARGE}");
     for (damage, found) in [
         ("UPDATE accounts SET balance = balance + 1", "the balance of wallet acme: recorded 7.000000001,"),
+        (
+            "INSERT INTO recharges VALUES (1, 'r', 1, 5, 'paid', 0, 0, 0)",
+            "a request for money that is paid without its top-up, or the reverse, of wallet acme:",
+        ),
         ("UPDATE accounts SET held = held - 1", "the held amount of wallet acme: recorded 2.999999999,"),
         ("UPDATE jobs SET spent = spent + 1", "what job has spent list: recorded 3.000000001,"),
         ("UPDATE jobs SET held = held + 1", "what job holds list: recorded 3.000000001,"),
@@ -154,6 +165,7 @@ async fn the_database_itself_refuses() {
         ("DELETE FROM entries", "the ledger is append-only"),
         (second_top_up, "UNIQUE constraint failed"),
         (SECOND_CHARGE, "UNIQUE constraint failed"),
+        (SECOND_REQUEST, "UNIQUE constraint failed"),
     ] {
         let error = connection.execute(statement, []).unwrap_err().to_string();
         assert!(error.contains(refused), "{statement}: {error}");
@@ -181,4 +193,24 @@ fn a_store_that_must_be_there_is_not_made() {
     let path = folder.path().join("weir.db");
     assert!(matches!(SqliteStore::open_existing(&path, Nature::Sandbox), Err(OpenError::Missing(_))));
     assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn requests_for_money_take_their_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weir.db");
+    requests_in_time(open(&path), async |time: Duration| {
+        let sql =
+            "UPDATE recharges SET asked_at = asked_at - ?1, told_at = told_at - ?1, answered_at = answered_at - ?1";
+        let ms = i64::try_from(time.as_millis()).unwrap();
+        Connection::open(&path).unwrap().execute(sql, [ms]).unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_commands_ask_for_a_page_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weir.db");
+    race_for_a_page(&[open(&path), open(&path)]).await;
 }

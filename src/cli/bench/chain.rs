@@ -9,6 +9,7 @@ use crate::cli::bench::sandbox_process::SandboxProcess;
 use crate::config::Config;
 use crate::config::Live;
 use crate::config::Waterfall;
+use crate::domain::Consumed;
 use crate::domain::Fingerprint;
 use crate::domain::JobId;
 use crate::domain::ProviderName;
@@ -19,9 +20,11 @@ use crate::domain::WorkspaceId;
 use crate::http::Gates;
 use crate::jobs::NewJob;
 use crate::jobs::StoredJob;
+use crate::jobs::Work;
 use crate::lists;
 use crate::lists::Input;
 use crate::lists::Mapping;
+use crate::lists::Need;
 use crate::lists::Scan;
 use crate::queue::MemoryQueue;
 use crate::queue::Queue;
@@ -90,7 +93,7 @@ impl Chain {
         let list = directory.join("leads.csv");
         write_list(&list, leads).context("the list cannot be written")?;
         let input = Input::file(&list)?;
-        let scan = lists::scan(&input, None, &Mapping::default())?;
+        let scan = lists::scan(&input, None, &Mapping::default(), Need::Lookup)?;
         let live = into_sandbox(&config.live, in_flight, sandbox)?;
         let settings = Settings {
             leads_in_flight: usize::try_from(in_flight)?,
@@ -144,7 +147,7 @@ impl Chain {
         NewJob {
             id: JobId::new("bench"),
             workspace: WorkspaceId::new("bench"),
-            waterfall: waterfall().name,
+            work: Work::Enrich(waterfall().name),
             content: Fingerprint::of("bench", [None]),
             slice_size: self.config.boot.slice_size,
             campaign: None,
@@ -198,7 +201,7 @@ fn price_of_lead(routes: &Routes) -> Result<i64> {
     }
     let mut price = 0;
     for route in routes.finders().chain(routes.verifiers()) {
-        price += route.price.of(Decimal::ONE)?.nanos();
+        price += route.price.of(Consumed::Credits(Decimal::ONE))?.nanos();
     }
     Ok(price)
 }

@@ -2,6 +2,7 @@
 
 use crate::cli::bench::load::HELD;
 use crate::cli::bench::load::owed;
+use crate::domain::About;
 use crate::domain::Address;
 use crate::domain::AnswerSource;
 use crate::domain::Attempt;
@@ -101,7 +102,12 @@ impl Visit {
         let done = match committed.answer {
             Answer::Granted => turn.begins.is_some(),
             Answer::Done => turn.begins.is_none(),
-            Answer::Cached(_) | Answer::Refused(_) | Answer::Wait(_) | Answer::Cancelled | Answer::Fenced => false,
+            Answer::Cached(_)
+            | Answer::Refused(_)
+            | Answer::Wait(_)
+            | Answer::AskedElsewhere
+            | Answer::Cancelled
+            | Answer::Fenced => false,
         };
         let charged = turn.ends.map(|_| Charged { paid: self.owed(), lost: Usd::ZERO });
         done && committed.charged.iter().eq(charged.iter())
@@ -151,10 +157,10 @@ impl Visit {
         }
     }
 
-    fn about(&self, call: Call) -> Option<Address> {
+    fn about(&self, call: Call) -> Option<About> {
         match call {
             Call::Find => None,
-            Call::Verify => self.address.clone(),
+            Call::Verify => self.address.clone().map(About::Address),
         }
     }
 

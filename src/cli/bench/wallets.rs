@@ -23,6 +23,7 @@ use crate::jobs::Claimed;
 use crate::jobs::NewJob;
 use crate::jobs::NewLead;
 use crate::jobs::Tenure;
+use crate::jobs::Work;
 use crate::ledger::AccountId;
 use crate::ledger::Booking;
 use crate::ledger::Epoch;
@@ -186,7 +187,7 @@ async fn fill_purse(stores: &[Arc<dyn Store>], workspace: &WorkspaceId, leads_ea
     let new = NewJob {
         id: JobId::new(workspace.as_str()),
         workspace: workspace.clone(),
-        waterfall: WaterfallName::new("bench"),
+        work: Work::Enrich(WaterfallName::new("bench")),
         content: Fingerprint::of("bench", [Some(workspace.as_str())]),
         slice_size: leads_each,
         campaign: None,

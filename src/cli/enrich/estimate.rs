@@ -1,5 +1,7 @@
 //! What a list could cost: the worst case, and what it would cost at an assumed find rate.
 
+use crate::cli::list_run;
+use crate::cli::list_run::times;
 use crate::cli::output;
 use crate::domain::Address;
 use crate::domain::Lead;
@@ -109,11 +111,7 @@ fn example_verification() -> Query {
 }
 
 fn worst_price(route: &Route, query: &Query) -> Usd {
-    route.price.of(route.adapter.worst_case(query)).unwrap_or(Usd::MAX)
-}
-
-fn times(price: Usd, count: Decimal) -> Usd {
-    price.to_decimal().checked_mul(count).and_then(|sum| Usd::round_up(sum).ok()).unwrap_or(Usd::MAX)
+    route.worst_price(query).unwrap_or(Usd::MAX)
 }
 
 impl fmt::Display for Estimate {
@@ -131,9 +129,8 @@ impl fmt::Display for Estimate {
     }
 }
 
-impl Estimate {
-    /// The same for programs.
-    pub(super) fn to_json(&self) -> Value {
+impl list_run::Estimate for Estimate {
+    fn to_json(&self) -> Value {
         let steps = self.by_step.iter().map(|(step, (worst, assumed))| {
             json!({ "step": step.to_string(), "worst": worst.to_string(), "assumed": assumed.to_string() })
         });

@@ -6,6 +6,7 @@ use crate::ledger::Audit;
 use crate::ledger::Balance;
 use crate::ledger::Booking;
 use crate::ledger::Boundary;
+use crate::ledger::Burn;
 use crate::ledger::Entry;
 use crate::ledger::EntryKind;
 use crate::ledger::JobKey;
@@ -15,6 +16,7 @@ use crate::ledger::LedgerError;
 use crate::ledger::Pending;
 use crate::store::memory::MemoryStore;
 use crate::store::memory::claims;
+use crate::store::memory::recharges;
 use crate::store::memory::tables::AttemptRow;
 use crate::store::memory::tables::EntryRow;
 use crate::store::memory::tables::Tables;
@@ -49,6 +51,11 @@ impl Ledger for MemoryStore {
         })
     }
 
+    fn burn(&self, workspace: &WorkspaceId) -> Later<'_, Option<Burn>> {
+        let workspace = workspace.clone();
+        self.run(move |tables| Ok(tables.account_of(&workspace).and_then(|account| recharges::burn(tables, account))))
+    }
+
     fn entries(&self, workspace: &WorkspaceId, after: i64, limit: u32) -> Later<'_, Vec<Entry>> {
         let workspace = workspace.clone();
         self.run(move |tables| {
@@ -70,7 +77,7 @@ impl Ledger for MemoryStore {
                 accounts: count(accounts.iter()),
                 entries: count(tables.entries.iter().filter(|entry| accounts.contains(&entry.account))),
                 open_holds: count(tables.attempts.values().filter(open).filter_map(AttemptRow::open_amount)),
-                problems: tables.problems(workspace),
+                problems: [tables.problems(workspace), recharges::problems(tables, workspace)].concat(),
             })
         })
     }
@@ -114,6 +121,7 @@ pub(super) fn book(tables: &mut Tables, kind: EntryKind, booking: &Booking) -> R
         for job in tables.jobs.values_mut().filter(|job| job.stored.account == account && job.auto_resume) {
             job.resume_asked |= matches!(job.stored.state, JobState::Completed | JobState::Running | JobState::Queued);
         }
+        recharges::answer(tables, account, booking);
     }
     Ok(true)
 }

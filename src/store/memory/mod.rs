@@ -6,12 +6,14 @@
 //! Invariant: no last line of defence. What the constraints of a database would refuse is written down
 //! here, so that it is the auditor who has to see it.
 
+mod campaigns;
 mod claims;
 mod committer;
 mod connection;
 mod jobs;
 mod ledger;
 mod others;
+mod recharges;
 mod rows;
 mod runs;
 mod tables;

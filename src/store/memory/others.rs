@@ -68,6 +68,7 @@ impl Workspaces for MemoryStore {
     fn set_workspace(&self, workspace: &WorkspaceId, settings: WorkspaceSettings) -> Later<'_, ()> {
         let workspace = workspace.clone();
         self.run(move |tables| {
+            tables.declines.remove(&workspace);
             tables.workspaces.insert(workspace, settings);
             tables.keys_version += 1;
             Ok(())

@@ -20,6 +20,7 @@ use crate::ledger::LeadKey;
 use crate::ledger::LeadNo;
 use crate::ledger::LedgerError;
 use crate::ledger::SliceNo;
+use crate::ledger::Stopper;
 use crate::ledger::rules::JobMoney;
 use crate::ledger::rules::Settlement;
 use crate::store::memory::Planted;
@@ -58,6 +59,7 @@ pub(super) struct MemoryRows<'t> {
 /// How a row was before.
 enum Undo {
     Attempt(i64, Option<Box<AttemptRow>>),
+    Asking(Fingerprint, Option<i64>),
     Lead(JobKey, LeadNo, Box<LeadRow>),
     FailingKey(String),
     Campaign(WorkspaceId, String),
@@ -103,6 +105,12 @@ impl Drop for MemoryRows<'_> {
                 }
                 Undo::Attempt(id, None) => {
                     self.tables.attempts.remove(&id);
+                }
+                Undo::Asking(asked, Some(attempt)) => {
+                    self.tables.askings.insert(asked, attempt);
+                }
+                Undo::Asking(asked, None) => {
+                    self.tables.askings.remove(&asked);
                 }
                 Undo::Lead(job, lead, row) => {
                     self.tables.leads.insert((job, lead), *row);
@@ -186,9 +194,29 @@ impl Rows for MemoryRows<'_> {
         let young = |row: &&AttemptRow| row.ended_ms.is_some_and(|ended_ms| ended_ms >= since_ms);
         let rows = self.tables.attempts.values().filter(same).filter(young);
         Ok(rows.max_by_key(|row| row.ended_ms).and_then(|row| row.attempt.end()).map(|end| {
-            let found = end.found.clone();
-            AttemptEnd { found, claim: end.claim, source: AnswerSource::Cached, ..AttemptEnd::not_asked(end.outcome) }
+            let (found, product) = (end.found.clone(), end.product.clone());
+            let taken = AttemptEnd { found, claim: end.claim, product, ..AttemptEnd::not_asked(end.outcome) };
+            AttemptEnd { source: AnswerSource::Cached, ..taken }
         }))
+    }
+
+    fn asked_by(&mut self, asked: Fingerprint) -> Result<Option<i64>, LedgerError> {
+        let awaited = |id: &i64| self.tables.attempts.get(id).is_some_and(|row| row.attempt.end().is_none());
+        Ok(self.tables.askings.get(&asked).copied().filter(awaited))
+    }
+
+    fn note_asking(&mut self, asked: Fingerprint, attempt: i64) -> Result<(), LedgerError> {
+        let before = self.tables.askings.insert(asked, attempt);
+        self.undo.push(Undo::Asking(asked, before));
+        Ok(())
+    }
+
+    fn forget_asking(&mut self, asked: Fingerprint, attempt: i64) -> Result<(), LedgerError> {
+        if self.tables.askings.get(&asked) == Some(&attempt) {
+            self.tables.askings.remove(&asked);
+            self.undo.push(Undo::Asking(asked, Some(attempt)));
+        }
+        Ok(())
     }
 
     fn insert_begun(&mut self, lead: LeadKey, account: AccountId, begin: &Begin) -> Result<bool, LedgerError> {
@@ -325,7 +353,10 @@ impl Rows for MemoryRows<'_> {
             self.tables.campaigns.insert((workspace.clone(), campaign.clone()), Campaign::Stopped);
             self.undo.push(Undo::Campaign(workspace.clone(), campaign.clone()));
             let key = format!("{key}/{campaign}");
-            self.happened(&key, &Happening::CampaignDeactivated { workspace: workspace.clone(), campaign })?;
+            self.happened(
+                &key,
+                &Happening::CampaignDeactivated { workspace: workspace.clone(), campaign, by: Stopper::Wallet },
+            )?;
         }
         Ok(())
     }

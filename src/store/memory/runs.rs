@@ -17,6 +17,7 @@ use crate::ledger::JobKey;
 use crate::ledger::LeadNo;
 use crate::ledger::LedgerError;
 use crate::ledger::SliceNo;
+use crate::store::memory::campaigns;
 use crate::store::memory::tables::Campaign;
 use crate::store::memory::tables::Job;
 use crate::store::memory::tables::LeadRow;
@@ -38,16 +39,18 @@ pub(super) fn create_job(tables: &mut Tables, new: NewJob) -> Result<StoredJob, 
     if tables.jobs.values().any(|job| job.stored.id == new.id) {
         return Err(LedgerError::Conflict { what: format!("the job id {}", new.id) });
     }
+    let account = tables.open_account(&new.workspace);
     if let Some(campaign) = &new.campaign {
         let place = (new.workspace.clone(), campaign.as_str().to_owned());
-        tables.campaigns.entry(place).or_insert(Campaign::Active);
+        let is_dry = tables.accounts.get(&account).is_some_and(|row| row.empty_told);
+        tables.campaigns.entry(place).or_insert(if is_dry { Campaign::Stopped } else { Campaign::Active });
     }
     let stored = StoredJob {
         key: JobKey(number(tables.jobs.len()) + 1),
-        account: tables.open_account(&new.workspace),
+        account,
         id: new.id,
         workspace: new.workspace,
-        waterfall: new.waterfall,
+        work: new.work,
         content: new.content,
         state: JobState::Loading,
         run: Run::FIRST,
@@ -88,8 +91,8 @@ fn require_current(tables: &Tables, load: Load) -> Result<(), LoadError> {
     tables.jobs.get(&load.job).filter(is_current).map(drop).ok_or(LoadError::Superseded)
 }
 
-/// Stores leads. One like an earlier one becomes its copy; one that cannot be used has ended before it
-/// began. A repeated id leaves nothing of the batch behind.
+/// Stores leads. One like an earlier one becomes its copy, unless copy is written; one that cannot be used has ended
+/// before it began. A repeated id leaves nothing of the batch behind.
 pub(super) fn load_leads(tables: &mut Tables, load: Load, leads: Vec<NewLead>) -> Result<(), LoadError> {
     require_current(tables, load)?;
     let most = IdForm::EMBEDDED.most_leads();
@@ -110,11 +113,13 @@ pub(super) fn load_leads(tables: &mut Tables, load: Load, leads: Vec<NewLead>) -
 
 fn insert_lead(tables: &mut Tables, job: JobKey, new: NewLead) {
     let (unusable, now_ms) = (new.lead.is_none(), tables.now_ms());
+    // Copy is written for each lead.
+    let has_copies = !unusable && tables.jobs.get(&job).is_some_and(|job| job.stored.work.brief().is_none());
     let lead = new.lead.unwrap_or_default();
     let fingerprint = lead.fingerprint();
     let mut others = tables.leads.iter_mut().filter(|((of, _), _)| *of == job);
     let original = others.find(|(_, other)| other.copy_of.is_none() && other.fingerprint == fingerprint);
-    let copy_of = original.filter(|_| !unusable).map(|((_, n), original)| {
+    let copy_of = original.filter(|_| has_copies).map(|((_, n), original)| {
         original.copies = original.copies.saturating_add(1);
         *n
     });
@@ -193,12 +198,7 @@ pub(super) fn resume(tables: &mut Tables, key: JobKey) -> Result<Resumed, Ledger
     let row = tables.job_mut(key)?;
     row.resume_again = (row.resume_asked || row.resume_again) && at_work;
     row.resume_asked = false;
-    let has_money = tables.accounts.get(&job.account).is_some_and(|account| account.money.balance.is_positive());
-    if let Some(campaign) = job.campaign.filter(|_| has_money)
-        && let Some(state) = tables.campaigns.get_mut(&(job.workspace, campaign.as_str().to_owned()))
-    {
-        *state = Campaign::Active;
-    }
+    campaigns::activate_for(tables, &job);
     Ok(Resumed { leads, opened })
 }
 

@@ -29,6 +29,7 @@ use crate::ledger::LedgerError;
 use crate::ledger::SliceNo;
 use crate::ledger::StoredHappening;
 use crate::roster::WorkerRow;
+use crate::store::memory::recharges::RechargeRow;
 use crate::store::rows::AccountRow;
 use crate::store::rows::Hold;
 use crate::store::rows::HoldState;
@@ -52,11 +53,19 @@ pub(crate) struct Tables {
     pub(super) slices: BTreeMap<(JobKey, SliceNo), Slice>,
     /// By the id that job, lead and number make.
     pub(super) attempts: BTreeMap<i64, AttemptRow>,
+    /// Who asks for a page just now; one whose attempt has ended stands for nobody.
+    pub(super) askings: BTreeMap<Fingerprint, i64>,
     pub(super) entries: Vec<EntryRow>,
     pub(super) happenings: Vec<Told>,
     pub(super) last_happening: i64,
     pub(super) failing_keys: BTreeSet<String>,
     pub(super) campaigns: BTreeMap<(WorkspaceId, String), Campaign>,
+    /// By command and by resume.
+    pub(super) campaign_changes: u64,
+    /// In the order in which they were asked for.
+    pub(super) recharges: Vec<RechargeRow>,
+    /// Of requests for money, in a row.
+    pub(super) declines: BTreeMap<WorkspaceId, u32>,
     pub(super) workspaces: BTreeMap<WorkspaceId, WorkspaceSettings>,
     pub(super) own_keys: BTreeMap<(WorkspaceId, ProviderName), StoredKey>,
     pub(super) keys_version: u64,
@@ -167,11 +176,15 @@ impl Tables {
             leads: BTreeMap::new(),
             slices: BTreeMap::new(),
             attempts: BTreeMap::new(),
+            askings: BTreeMap::new(),
             entries: Vec::new(),
             happenings: Vec::new(),
             last_happening: 0,
             failing_keys: BTreeSet::new(),
             campaigns: BTreeMap::new(),
+            campaign_changes: 0,
+            recharges: Vec::new(),
+            declines: BTreeMap::new(),
             workspaces: BTreeMap::new(),
             own_keys: BTreeMap::new(),
             keys_version: 0,

@@ -1,5 +1,6 @@
 //! The journal's rows: attempts as they are stored, and the words and amounts they are made of.
 
+use crate::domain::About;
 use crate::domain::Address;
 use crate::domain::AnswerSource;
 use crate::domain::Attempt;
@@ -8,6 +9,7 @@ use crate::domain::AttemptNo;
 use crate::domain::AttemptState;
 use crate::domain::Fingerprint;
 use crate::domain::Outcome;
+use crate::domain::Product;
 use crate::domain::Run;
 use crate::domain::Step;
 use crate::domain::Usd;
@@ -20,6 +22,8 @@ use crate::ledger::LedgerError;
 use crate::ledger::rules::Settlement;
 use crate::ledger::rules::settle_within;
 use crate::store::postgres::error::explain;
+use crate::store::product::read_product;
+use crate::store::product::write_product;
 use crate::store::rows::Hold;
 use crate::store::rows::HoldState;
 use crate::store::rows::IdForm;
@@ -63,7 +67,14 @@ pub(super) fn word<T: FromStr>(text: &str) -> Result<T, LedgerError> {
     text.parse().map_err(|_| LedgerError::Corrupt(format!("{text:?} is no word of its column")))
 }
 
-/// Reads an attempt from 13 columns, `first` and those behind it:
+/// What an attempt brought, as a column of `attempts`. The text of a page that was taken from an earlier attempt is
+/// the newest that answers the question.
+pub(super) const PRODUCT: &str = "CASE WHEN source = 'cached' AND outcome = 'scraped' THEN \
+       (SELECT o.product FROM attempts o WHERE o.reusable AND o.fingerprint = attempts.fingerprint \
+        ORDER BY o.ended_at DESC LIMIT 1) \
+     ELSE product END";
+
+/// Reads an attempt from 14 columns, `first` and those behind it:
 ///
 /// | at | column        | type                                         |
 /// |----|---------------|----------------------------------------------|
@@ -72,36 +83,39 @@ pub(super) fn word<T: FromStr>(text: &str) -> Result<T, LedgerError> {
 /// | 2  | `step`        | TEXT                                         |
 /// | 3  | `about`       | TEXT, may be NULL                            |
 /// | 4  | `key_source`  | TEXT                                         |
-/// | 5  | `handle`      | the eight columns of [`read_end`], in their  |
+/// | 5  | `handle`      | the nine columns of [`read_end`], in their   |
 /// |    |               | order: `handle`, `outcome`, `detail`,        |
 /// |    |               | `found`, `claim`, `source`, `charged`,       |
-/// |    |               | `duration_ms`                                |
+/// |    |               | `duration_ms`, [`PRODUCT`]                   |
 pub(super) fn read_attempt(row: &Row, first: usize) -> Result<Attempt, LedgerError> {
     let [n, run, step, about, key_source, handle] = places(first);
     let state = match read_end(row, handle)? {
         Some(end) => AttemptState::Ended(end),
         None => column::<Option<String>>(row, handle)?.map_or(AttemptState::Begun, AttemptState::Submitted),
     };
+    let step: Step = word(column(row, step)?)?;
+    let about = column::<Option<&str>>(row, about)?;
     Ok(Attempt {
         n: AttemptNo::new(number(row, n)?),
         run: Run::new(number(row, run)?),
-        step: word(column(row, step)?)?,
-        about: address(column(row, about)?),
+        about: about.and_then(|text| About::parse(step.operation, text)),
+        step,
         key_source: word(column(row, key_source)?)?,
         state,
     })
 }
 
-/// Reads how an attempt ended from 8 columns, `first` and those behind it: `handle`, `outcome`, `detail`,
-/// `found`, `claim`, `source` (TEXT, may be NULL), `charged`, `duration_ms` (BIGINT). `None` while its answer
-/// is awaited.
+/// Reads how an attempt ended from 9 columns, `first` and those behind it: `handle`, `outcome`, `detail`,
+/// `found`, `claim`, `source` (TEXT, may be NULL), `charged`, `duration_ms` (BIGINT), [`PRODUCT`]. `None` while its
+/// answer is awaited.
 pub(super) fn read_end(row: &Row, first: usize) -> Result<Option<AttemptEnd>, LedgerError> {
-    let [handle, outcome, detail, found, claim, source, charged, duration_ms] = places(first);
+    let [handle, outcome, detail, found, claim, source, charged, duration_ms, product] = places(first);
     let Some(outcome) = column::<Option<&str>>(row, outcome)? else { return Ok(None) };
     Ok(Some(AttemptEnd {
         outcome: read_outcome(outcome, column(row, detail)?)?,
         found: address(column(row, found)?),
         claim: read_claim(column(row, claim)?)?,
+        product: brought(column(row, product)?)?,
         handle: column(row, handle)?,
         source: word(column(row, source)?)?,
         cost: usd(row, charged)?,
@@ -109,12 +123,17 @@ pub(super) fn read_end(row: &Row, first: usize) -> Result<Option<AttemptEnd>, Le
     }))
 }
 
-/// Reads an answer that another lead may take, from 4 columns, `first` and those behind it: `outcome`,
-/// `detail`, `found`, `claim` (TEXT).
+/// Reads an answer that another lead may take, from 5 columns, `first` and those behind it: `outcome`,
+/// `detail`, `found`, `claim`, `product` (TEXT).
 pub(super) fn read_answer(row: &Row, first: usize) -> Result<AttemptEnd, LedgerError> {
-    let [outcome, detail, found, claim] = places(first);
-    let end = AttemptEnd::not_asked(read_outcome(column(row, outcome)?, column(row, detail)?)?);
-    Ok(taken(&AttemptEnd { found: address(column(row, found)?), claim: read_claim(column(row, claim)?)?, ..end }))
+    let [outcome, detail, found, claim, product] = places(first);
+    Ok(AttemptEnd {
+        found: address(column(row, found)?),
+        claim: read_claim(column(row, claim)?)?,
+        product: brought(column(row, product)?)?,
+        source: AnswerSource::Cached,
+        ..AttemptEnd::not_asked(read_outcome(column(row, outcome)?, column(row, detail)?)?)
+    })
 }
 
 /// An answer as another lead takes it: nobody is called, nothing is paid.
@@ -122,6 +141,7 @@ pub(super) fn taken(answer: &AttemptEnd) -> AttemptEnd {
     AttemptEnd {
         found: answer.found.clone(),
         claim: answer.claim,
+        product: answer.product.clone(),
         source: AnswerSource::Cached,
         ..AttemptEnd::not_asked(answer.outcome)
     }
@@ -139,6 +159,8 @@ struct Kept {
     source: String,
     duration_ms: u64,
     owed: i64,
+    /// As the column of that name; a version before it wrote none.
+    product: Option<String>,
 }
 
 /// What goes into `learned`.
@@ -152,6 +174,7 @@ pub(super) fn write_learned(end: &AttemptEnd, owed: Usd) -> Result<String, Ledge
         source: end.source.as_str().to_owned(),
         duration_ms: end.duration_ms,
         owed: owed.nanos(),
+        product: write_product(end)?,
     };
     serde_json::to_string(&kept).map_err(|_| LedgerError::Corrupt("an answer cannot be written".to_owned()))
 }
@@ -165,6 +188,7 @@ pub(super) fn read_learned(text: &str) -> Result<(AttemptEnd, Usd), LedgerError>
         outcome: read_outcome(&kept.outcome, kept.detail.as_deref())?,
         found: address(kept.found.as_deref()),
         claim: read_claim(kept.claim.as_deref())?,
+        product: brought(kept.product.as_deref())?,
         handle: kept.handle,
         source: word(&kept.source)?,
         cost: Usd::ZERO,
@@ -173,9 +197,9 @@ pub(super) fn read_learned(text: &str) -> Result<(AttemptEnd, Usd), LedgerError>
     Ok((end, Usd::from_nanos(kept.owed)))
 }
 
-/// What the group commit reads of an attempt, for [`Stored::read`].
-pub(super) const COLUMNS: &str = "id, hold, account, amount, step, fingerprint, learned, handle, outcome, detail, \
-                                  found, claim, source, charged, duration_ms, heard";
+/// What the group commit reads of an attempt, with [`PRODUCT`] behind it, for [`Stored::read`].
+pub(super) const COLUMNS: &str = "id, hold, account, amount, step, fingerprint, learned, heard, handle, outcome, \
+                                  detail, found, claim, source, charged, duration_ms";
 /// Where these columns stand.
 const ID: usize = 0;
 const HOLD: usize = 1;
@@ -184,10 +208,10 @@ const AMOUNT: usize = 3;
 const STEP: usize = 4;
 const FINGERPRINT: usize = 5;
 const LEARNED: usize = 6;
-const HANDLE: usize = 7;
-const OUTCOME: usize = 8;
-const CHARGED: usize = 13;
-const HEARD: usize = 15;
+const HEARD: usize = 7;
+const HANDLE: usize = 8;
+const OUTCOME: usize = 9;
+const CHARGED: usize = 14;
 
 /// An attempt of the group commit: as it is in the store, and as this transaction leaves it.
 pub(super) struct Stored {
@@ -208,7 +232,7 @@ enum Asked {
 }
 
 impl Stored {
-    /// Reads a row of [`COLUMNS`], with its id: the hold at once, the rest when it is asked for.
+    /// Reads a row of [`COLUMNS`] and [`PRODUCT`], with its id: the hold at once, the rest when it is asked for.
     pub(super) fn read(row: Row) -> Result<(i64, Self), LedgerError> {
         let hold = match column::<Option<&str>>(&row, HOLD)? {
             None => None,
@@ -336,6 +360,10 @@ fn address(text: Option<&str>) -> Option<Address> {
     text.and_then(Address::parse)
 }
 
+fn brought(text: Option<&str>) -> Result<Option<Product>, LedgerError> {
+    text.map(read_product).transpose()
+}
+
 fn read_claim(text: Option<&str>) -> Result<Option<Verdict>, LedgerError> {
     text.map(word).transpose()
 }
@@ -359,11 +387,25 @@ mod tests {
             duration_ms: 420,
             ..AttemptEnd::not_asked(Outcome::Found)
         };
+        let scraped = AttemptEnd {
+            product: Some(Product::Text("# Acme \"{}\"".into())),
+            source: AnswerSource::Called,
+            ..AttemptEnd::not_asked(Outcome::Scraped)
+        };
         let capped = AttemptEnd::not_asked(Outcome::Capped(Cap::Lead));
-        for (end, owed) in [(found, Usd::from_nanos(12_500_000)), (capped, Usd::ZERO)] {
+        let owed = Usd::from_nanos(12_500_000);
+        for (end, owed) in [(found, owed), (scraped, owed), (capped, Usd::ZERO)] {
             let text = write_learned(&end, owed).unwrap();
             assert_eq!(read_learned(&text).unwrap(), (end, owed));
         }
+    }
+
+    #[test]
+    fn what_an_earlier_version_kept_is_read() {
+        let text = "{\"outcome\":\"found\",\"detail\":null,\"found\":\"ada@acme.test\",\"claim\":null,\
+                    \"handle\":null,\"source\":\"called\",\"duration_ms\":4,\"owed\":7}";
+        let (end, owed) = read_learned(text).unwrap();
+        assert_eq!((end.outcome, end.product, end.duration_ms, owed), (Outcome::Found, None, 4, Usd::from_nanos(7)));
     }
 
     #[test]

@@ -1,29 +1,21 @@
 //! One transaction of the group commit in two pipelined round trips: lock and read, decide in memory, write and
 //! commit.
 
-use crate::domain::AnswerSource;
-use crate::domain::AttemptNo;
 use crate::domain::Fingerprint;
-use crate::domain::KeySource;
-use crate::domain::Outcome;
 use crate::domain::Usd;
 use crate::domain::WorkspaceId;
 use crate::ledger::AccountId;
 use crate::ledger::Balance;
-use crate::ledger::Begin;
 use crate::ledger::Boundary;
-use crate::ledger::Ended;
 use crate::ledger::Epoch;
-use crate::ledger::Happening;
 use crate::ledger::JobKey;
 use crate::ledger::LeadNo;
 use crate::ledger::LedgerError;
 use crate::ledger::SliceNo;
-use crate::ledger::Then;
 use crate::ledger::rules::JobMoney;
 use crate::store::batch::Batch;
 use crate::store::postgres::attempts::COLUMNS;
-use crate::store::postgres::attempts::IDS;
+use crate::store::postgres::attempts::PRODUCT;
 use crate::store::postgres::attempts::Stored;
 use crate::store::postgres::attempts::column;
 use crate::store::postgres::attempts::fingerprint;
@@ -35,19 +27,17 @@ use crate::store::postgres::connect::Door;
 use crate::store::postgres::connect::Line;
 use crate::store::postgres::error::explain;
 use crate::store::postgres::error::store_error;
-use crate::store::postgres::ledger::int;
 use crate::store::postgres::prefetched::Paid;
 use crate::store::postgres::prefetched::Prefetched;
 use crate::store::postgres::prefetched::Reusable;
 use crate::store::postgres::prefetched::Undecided;
+use crate::store::postgres::wanted::Wanted;
 use crate::store::postgres::writes::Values;
 use crate::store::postgres::writes::Writing;
 use crate::store::rows::AccountRow;
 use crate::store::rows::JobRow;
 use crate::store::rows::SliceRow;
-use crate::store::settling::failing_key;
 use std::collections::BTreeSet;
-use std::collections::HashMap;
 use tokio_postgres::Client;
 use tokio_postgres::Error;
 use tokio_postgres::Row;
@@ -72,10 +62,13 @@ const SLICES: &str = "SELECT s.job, s.n, s.epoch, s.pending FROM unnest($1::bigi
      JOIN slices s ON s.job = t.job AND s.n = t.n ORDER BY s.job, s.n FOR NO KEY UPDATE OF s";
 const TRAILS: &str = "SELECT t.low, a.id, a.fingerprint, a.amount, a.charged, a.hold IS NOT DISTINCT FROM 'open' \
      FROM unnest($1::bigint[], $2::bigint[]) t(low, high) JOIN attempts a ON a.id BETWEEN t.low AND t.high";
-const ANSWERS: &str = "SELECT t.fingerprint, a.ended_at, a.outcome, a.detail, a.found, a.claim \
+const ANSWERS: &str = "SELECT t.fingerprint, a.ended_at, a.outcome, a.detail, a.found, a.claim, a.product \
      FROM unnest($1::bytea[], $2::bigint[]) t(fingerprint, since) CROSS JOIN LATERAL \
-       (SELECT ended_at, outcome, detail, found, claim FROM attempts \
+       (SELECT ended_at, outcome, detail, found, claim, product FROM attempts \
         WHERE reusable AND fingerprint = t.fingerprint AND ended_at >= t.since ORDER BY ended_at DESC LIMIT 1) a";
+/// One whose attempt has ended asks no more, whether or not it was deleted.
+const ASKINGS: &str = "SELECT k.fingerprint, k.attempt FROM askings k JOIN attempts a ON a.id = k.attempt \
+     WHERE k.fingerprint = ANY ($1::bytea[]) AND a.outcome IS NULL";
 const LEADS: &str = "SELECT l.job, l.n, l.copies, l.ended FROM unnest($1::bigint[], $2::int[]) t(job, n) \
      JOIN leads l ON l.job = t.job AND l.n = t.n";
 const FAILING: &str = "SELECT f.key FROM unnest($1::bigint[], $2::text[]) t(account, rest) \
@@ -98,6 +91,7 @@ pub(super) struct Prepared {
     attempts: Statement,
     trails: Statement,
     answers: Statement,
+    askings: Statement,
     leads: Statement,
     failing: Statement,
     now: Statement,
@@ -114,7 +108,7 @@ impl Prepared {
     async fn prepare(line: Line) -> Result<Self, Error> {
         let client = &line.client;
         client.batch_execute(SETTINGS).await?;
-        let attempts = format!("SELECT {COLUMNS} FROM attempts WHERE id = ANY ($1::bigint[])");
+        let attempts = format!("SELECT {COLUMNS}, {PRODUCT} FROM attempts WHERE id = ANY ($1::bigint[])");
         Ok(Self {
             accounts: client.prepare(ACCOUNTS).await?,
             jobs: client.prepare(JOBS).await?,
@@ -122,6 +116,7 @@ impl Prepared {
             attempts: client.prepare(&attempts).await?,
             trails: client.prepare(TRAILS).await?,
             answers: client.prepare(ANSWERS).await?,
+            askings: client.prepare(ASKINGS).await?,
             leads: client.prepare(LEADS).await?,
             failing: client.prepare(FAILING).await?,
             now: client.prepare(NOW).await?,
@@ -170,12 +165,14 @@ impl Prepared {
         let (lead_jobs, leads): (Vec<i64>, Vec<i32>) = wanted.leads.into_iter().unzip();
         let asked: Vec<&[u8]> = wanted.answers.keys().map(|asked| asked.as_bytes().as_slice()).collect();
         let since: Vec<i64> = wanted.answers.values().copied().collect();
+        let pages: Vec<&[u8]> = wanted.askings.iter().map(|asked| asked.as_bytes().as_slice()).collect();
         let (payers, keys): (Vec<Option<i64>>, Vec<String>) = wanted.failing.into_iter().unzip();
         let lock_accounts: Values<'_> = &[&accounts];
         let lock_jobs: Values<'_> = &[&jobs];
         let lock_slices: Values<'_> = &[&slice_jobs, &slices];
         let attempts: Values<'_> = &[&wanted.attempts];
         let answers: Values<'_> = &[&asked, &since];
+        let askings: Values<'_> = &[&pages];
         let undecided: Values<'_> = &[&lead_jobs, &leads];
         let failing: Values<'_> = &[&payers, &keys];
         // Polled, and so sent, in this order.
@@ -188,11 +185,12 @@ impl Prepared {
             query(client, &self.attempts, wanted.attempts.len(), attempts),
             self.read_trails(&wanted.trails),
             query(client, &self.answers, asked.len(), answers),
+            query(client, &self.askings, pages.len(), askings),
             query(client, &self.leads, leads.len(), undecided),
             query(client, &self.failing, keys.len(), failing),
             client.query_one(&self.now, &[]),
         );
-        let ((), accounts, jobs, slices, attempts, trails, answers, leads, failing, now) =
+        let ((), accounts, jobs, slices, attempts, trails, answers, askings, leads, failing, now) =
             read.map_err(|error| store_error(&error))?;
         let mut rows = Prefetched::at(&now)?;
         rows.keep_accounts(&accounts)?;
@@ -201,6 +199,7 @@ impl Prepared {
         rows.keep_attempts(attempts)?;
         rows.keep_trails(&wanted.trails, &trails)?;
         rows.keep_answers(wanted.answers.into_keys(), &answers)?;
+        rows.keep_askings(&askings)?;
         rows.keep_leads(&leads)?;
         rows.keep_failing(&failing)?;
         Ok(rows)
@@ -288,6 +287,13 @@ impl Prefetched {
         Ok(())
     }
 
+    fn keep_askings(&mut self, rows: &[Row]) -> Result<(), LedgerError> {
+        for row in rows {
+            self.askings.insert(fingerprint(row, 0)?, column(row, 1)?);
+        }
+        Ok(())
+    }
+
     fn keep_leads(&mut self, rows: &[Row]) -> Result<(), LedgerError> {
         for row in rows {
             let undecided = Undecided { copies: u64::from(number(row, 2)?), ended: column(row, 3)? };
@@ -301,82 +307,5 @@ impl Prefetched {
             self.failing.insert(column(row, 0)?);
         }
         Ok(())
-    }
-}
-
-/// What a batch needs to be decided.
-#[derive(Default)]
-struct Wanted {
-    accounts: BTreeSet<i64>,
-    jobs: BTreeSet<i64>,
-    slices: BTreeSet<(i64, i32)>,
-    attempts: Vec<i64>,
-    /// Leads whose sums count, by the first and last id of their attempts.
-    trails: BTreeSet<(i64, i64)>,
-    /// Questions whose answers may be reused, and since when.
-    answers: HashMap<Fingerprint, i64>,
-    leads: BTreeSet<(i64, i32)>,
-    /// Keys that have just failed: whose wallet (`None`: the house's key), and the rest of its name.
-    failing: BTreeSet<(Option<i64>, String)>,
-}
-
-impl Wanted {
-    fn of(boundaries: &[&Boundary]) -> Result<Self, LedgerError> {
-        let mut wanted = Self::default();
-        for boundary in boundaries {
-            wanted.add(boundary)?;
-        }
-        Ok(wanted)
-    }
-
-    fn add(&mut self, boundary: &Boundary) -> Result<(), LedgerError> {
-        let lead = boundary.lead;
-        self.accounts.insert(boundary.account.0);
-        self.jobs.insert(lead.job.0);
-        self.slices.insert((lead.job.0, int(lead.slice.0)));
-        for ended in &boundary.ended {
-            self.attempts.push(IDS.id_of(lead, ended.attempt.n)?);
-            self.add_failing(boundary.account, ended);
-        }
-        match &boundary.then {
-            Then::Nothing => {}
-            Then::Recall(begin) | Then::Begin(begin) => self.add_begin(boundary, begin)?,
-            Then::Submitted(n, _) => self.attempts.push(IDS.id_of(lead, *n)?),
-            Then::Finish(_) => {
-                self.leads.insert((lead.job.0, int(lead.lead.0)));
-            }
-        }
-        Ok(())
-    }
-
-    fn add_begin(&mut self, boundary: &Boundary, begin: &Begin) -> Result<(), LedgerError> {
-        let lead = boundary.lead;
-        self.attempts.push(IDS.id_of(lead, begin.n)?);
-        // A lead's first attempt has spent nothing yet.
-        if boundary.lead_cap.is_some() && begin.n != AttemptNo::FIRST {
-            self.trails.insert(IDS.ids_of_lead(lead.job, lead.lead)?);
-        }
-        if let Some(since_ms) = begin.cached_since_ms {
-            let since = self.answers.entry(begin.fingerprint).or_insert(since_ms);
-            *since = since_ms.min(*since);
-        }
-        Ok(())
-    }
-
-    fn add_failing(&mut self, account: AccountId, ended: &Ended) {
-        let Some(end) = ended.attempt.end().filter(|end| end.source == AnswerSource::Called) else { return };
-        let is_empty = end.outcome == Outcome::ProviderOutOfCredits;
-        if !is_empty && end.outcome != Outcome::KeyRejected {
-            return;
-        }
-        let provider = ended.attempt.step.provider.clone();
-        let key_source = ended.attempt.key_source;
-        let (payer, what) = match key_source {
-            KeySource::Own => (Some(account.0), Happening::KeyRejected { workspace: None, provider, key_source }),
-            KeySource::House if is_empty => (None, Happening::ProviderOutOfCredits { provider }),
-            KeySource::House => (None, Happening::KeyRejected { workspace: None, provider, key_source }),
-        };
-        let key = failing_key(None, &ended.attempt.step.provider, what.kind());
-        self.failing.insert((payer, key));
     }
 }

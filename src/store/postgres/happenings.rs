@@ -10,6 +10,7 @@ use crate::ledger::JobKey;
 use crate::ledger::Later;
 use crate::ledger::LedgerError;
 use crate::ledger::Outbox;
+use crate::ledger::Stopper;
 use crate::ledger::StoredHappening;
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::attempts::column;
@@ -72,18 +73,33 @@ pub(super) async fn insert_happening(
     what: &Happening,
 ) -> Result<(), LedgerError> {
     let sql = "INSERT INTO happenings (kind, key, at, workspace, job, run, campaign, provider, key_source, balance, \
-               threshold) VALUES ($1, $2, now_ms(), $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING";
+                 threshold, amount, reference) \
+               VALUES ($1, $2, now_ms(), $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING";
     let columns = to_columns(what);
     let workspace = columns.workspace.as_ref().map(WorkspaceId::as_str);
     let (job, run) = (columns.job.map(|job| job.0), columns.run.map(|run| int(run.get())));
     let provider = columns.provider.as_ref().map(ProviderName::as_str);
     let key_source = columns.key_source.map(KeySource::as_str);
     let (balance, threshold) = (columns.balance.map(Usd::nanos), columns.threshold.map(Usd::nanos));
+    let amount = columns.amount.map(Usd::nanos);
     let kind = what.kind();
     execute(
         transaction,
         sql,
-        &[&kind, &key, &workspace, &job, &run, &columns.campaign, &provider, &key_source, &balance, &threshold],
+        &[
+            &kind,
+            &key,
+            &workspace,
+            &job,
+            &run,
+            &columns.campaign,
+            &provider,
+            &key_source,
+            &balance,
+            &threshold,
+            &amount,
+            &columns.reference,
+        ],
     )
     .await
     .map(drop)
@@ -94,7 +110,7 @@ async fn take(transaction: &Transaction<'_>, limit: u32, lease: Duration) -> Res
                  ORDER BY seq LIMIT $1 FOR UPDATE SKIP LOCKED) \
                UPDATE happenings h SET taken_until = now_ms() + $2 FROM next WHERE h.seq = next.seq \
                RETURNING h.seq, h.kind, h.key, h.at, h.workspace, h.job, h.run, h.campaign, h.provider, \
-                 h.key_source, h.balance, h.threshold";
+                 h.key_source, h.balance, h.threshold, h.amount, h.reference";
     let rows = all(transaction, sql, &[&i64::from(limit), &millis(lease), &Happening::KINDS]).await?;
     let mut taken: Vec<StoredHappening> = rows.iter().map(read_happening).collect::<Result<_, _>>()?;
     taken.sort_by_key(|happening| happening.seq);
@@ -114,6 +130,8 @@ fn read_happening(row: &Row) -> Result<StoredHappening, LedgerError> {
         key_source: text(9)?.map(word).transpose()?,
         balance: amount(10)?,
         threshold: amount(11)?,
+        amount: amount(12)?,
+        reference: column(row, 13)?,
     };
     let unreadable = || LedgerError::Corrupt(format!("a happening of kind {kind} lacks a part"));
     Ok(StoredHappening {
@@ -135,6 +153,8 @@ struct Columns {
     key_source: Option<KeySource>,
     balance: Option<Usd>,
     threshold: Option<Usd>,
+    amount: Option<Usd>,
+    reference: Option<String>,
 }
 
 fn to_columns(what: &Happening) -> Columns {
@@ -146,9 +166,22 @@ fn to_columns(what: &Happening) -> Columns {
             threshold: Some(threshold),
             ..Columns::default()
         },
-        Happening::CampaignDeactivated { workspace, campaign } => {
+        Happening::CampaignDeactivated { workspace, campaign, by } => Columns {
+            workspace: Some(workspace),
+            campaign: Some(campaign),
+            reference: Some(by.as_str().to_owned()),
+            ..Columns::default()
+        },
+        Happening::CampaignActivated { workspace, campaign } | Happening::CampaignRefused { workspace, campaign } => {
             Columns { workspace: Some(workspace), campaign: Some(campaign), ..Columns::default() }
         }
+        Happening::RechargeRequested { workspace, amount, reference }
+        | Happening::RechargeFailed { workspace, amount, reference } => Columns {
+            workspace: Some(workspace),
+            amount: Some(amount),
+            reference: Some(reference),
+            ..Columns::default()
+        },
         Happening::KeyRejected { workspace, provider, key_source } => {
             Columns { workspace, provider: Some(provider), key_source: Some(key_source), ..Columns::default() }
         }
@@ -161,7 +194,8 @@ fn to_columns(what: &Happening) -> Columns {
 
 /// Reads what [`to_columns`] wrote; the kinds are those of [`Happening::kind`].
 fn from_columns(kind: &str, columns: Columns) -> Option<Happening> {
-    let Columns { workspace, job, run, campaign, provider, key_source, balance, threshold } = columns;
+    let Columns { workspace, job, run, campaign, provider, key_source, balance, threshold, amount, reference } =
+        columns;
     Some(match kind {
         "weir.wallet_low.v1" => {
             Happening::WalletLow { workspace: workspace?, balance: balance?, threshold: threshold? }
@@ -169,7 +203,18 @@ fn from_columns(kind: &str, columns: Columns) -> Option<Happening> {
         "weir.wallet_empty.v1" => {
             Happening::WalletEmpty { workspace: workspace?, balance: balance?, threshold: threshold? }
         }
-        "weir.campaign_deactivated.v1" => Happening::CampaignDeactivated { workspace: workspace?, campaign: campaign? },
+        "weir.campaign_deactivated.v1" => {
+            let by = Stopper::parse(reference.as_deref());
+            Happening::CampaignDeactivated { workspace: workspace?, campaign: campaign?, by }
+        }
+        "weir.campaign_activated.v1" => Happening::CampaignActivated { workspace: workspace?, campaign: campaign? },
+        "weir.campaign_refused.v1" => Happening::CampaignRefused { workspace: workspace?, campaign: campaign? },
+        "weir.recharge_requested.v1" => {
+            Happening::RechargeRequested { workspace: workspace?, amount: amount?, reference: reference? }
+        }
+        "weir.recharge_failed.v1" => {
+            Happening::RechargeFailed { workspace: workspace?, amount: amount?, reference: reference? }
+        }
         "weir.key_rejected.v1" => Happening::KeyRejected { workspace, provider: provider?, key_source: key_source? },
         "weir.provider_out_of_credits.v1" => Happening::ProviderOutOfCredits { provider: provider? },
         "weir.job_completed.v1" => Happening::JobCompleted { workspace: workspace?, job: job?, run: run? },
@@ -187,10 +232,24 @@ mod tests {
         let provider = ProviderName::new("findymail");
         let (balance, threshold) = (Usd::from_nanos(9), Usd::from_nanos(10));
         let key_source = KeySource::House;
-        for what in [
+        let (campaign, amount, reference) = ("c1".to_owned(), Usd::from_nanos(11), "recharge_1".to_owned());
+        let every = [
             Happening::WalletLow { workspace: workspace.clone(), balance, threshold },
             Happening::WalletEmpty { workspace: workspace.clone(), balance, threshold },
-            Happening::CampaignDeactivated { workspace: workspace.clone(), campaign: "c1".to_owned() },
+            Happening::CampaignDeactivated {
+                workspace: workspace.clone(),
+                campaign: campaign.clone(),
+                by: Stopper::Wallet,
+            },
+            Happening::CampaignDeactivated {
+                workspace: workspace.clone(),
+                campaign: campaign.clone(),
+                by: Stopper::Command,
+            },
+            Happening::CampaignActivated { workspace: workspace.clone(), campaign: campaign.clone() },
+            Happening::CampaignRefused { workspace: workspace.clone(), campaign },
+            Happening::RechargeRequested { workspace: workspace.clone(), amount, reference: reference.clone() },
+            Happening::RechargeFailed { workspace: workspace.clone(), amount, reference },
             Happening::KeyRejected { workspace: None, provider: provider.clone(), key_source },
             Happening::KeyRejected {
                 workspace: Some(workspace.clone()),
@@ -199,7 +258,11 @@ mod tests {
             },
             Happening::ProviderOutOfCredits { provider },
             Happening::JobCompleted { workspace, job: JobKey(7), run: Run::new(2) },
-        ] {
+        ];
+        for kind in Happening::KINDS {
+            assert!(every.iter().any(|what| what.kind() == *kind), "{kind} is not tried");
+        }
+        for what in every {
             assert!(Happening::KINDS.contains(&what.kind()));
             assert_eq!(from_columns(what.kind(), to_columns(&what)), Some(what));
         }

@@ -12,7 +12,6 @@ use crate::domain::Reason;
 use crate::domain::Run;
 use crate::domain::Status;
 use crate::domain::Usd;
-use crate::domain::WaterfallName;
 use crate::domain::WorkspaceId;
 use crate::jobs::Held;
 use crate::jobs::JobState;
@@ -28,6 +27,8 @@ use crate::ledger::AccountId;
 use crate::ledger::JobKey;
 use crate::ledger::LeadNo;
 use crate::ledger::LedgerError;
+use crate::store::brief::read_work;
+use crate::store::brief::write_brief;
 use crate::store::postgres::attempts::IDS;
 use crate::store::postgres::attempts::column;
 use crate::store::postgres::attempts::fingerprint;
@@ -48,7 +49,7 @@ use std::str::FromStr;
 use tokio_postgres::Row;
 
 const JOB: &str = "SELECT id, job_id, workspace, account, waterfall, content, state, run, max_spend, funded, held, \
-     leads, slice_size, campaign, reply_to, correlation_id FROM jobs";
+     leads, slice_size, campaign, reply_to, correlation_id, kind, brief FROM jobs";
 
 fn read_job(row: &Row) -> Result<StoredJob, LedgerError> {
     let (reply_to, correlation_id): (Option<String>, Option<String>) = (column(row, 14)?, column(row, 15)?);
@@ -57,7 +58,7 @@ fn read_job(row: &Row) -> Result<StoredJob, LedgerError> {
         id: JobId::new(column::<&str>(row, 1)?),
         workspace: WorkspaceId::new(column::<&str>(row, 2)?),
         account: AccountId(column(row, 3)?),
-        waterfall: WaterfallName::new(column::<&str>(row, 4)?),
+        work: read_work(column(row, 16)?, column(row, 4)?, column(row, 17)?)?,
         content: fingerprint(row, 5)?,
         state: word(column(row, 6)?)?,
         run: Run::new(number(row, 7)?),
@@ -105,11 +106,12 @@ pub(super) async fn insert_job(
 ) -> Result<bool, LedgerError> {
     // A number that an insert in vain would use up is missed one day: an attempt's id has 27 bits for it.
     let sql = "INSERT INTO jobs (job_id, workspace, account, kind, state, waterfall, campaign, content, max_spend, \
-                 slice_size, auto_resume, reply_to, correlation_id, created_at, updated_at) \
-               SELECT $1::text, $2::text, $3::int8, 'enrich', 'loading', $4::text, $5::text, $6::bytea, $7::int8, \
-                 $8::int4, $9::bool, $10::text, $11::text, now_ms(), now_ms() \
+                 slice_size, auto_resume, reply_to, correlation_id, brief, created_at, updated_at) \
+               SELECT $1::text, $2::text, $3::int8, $12::text, 'loading', $4::text, $5::text, $6::bytea, $7::int8, \
+                 $8::int4, $9::bool, $10::text, $11::text, $13::text, now_ms(), now_ms() \
                WHERE NOT EXISTS (SELECT FROM jobs WHERE job_id = $1) ON CONFLICT DO NOTHING";
-    let (id, workspace, waterfall) = (job.id.as_str(), job.workspace.as_str(), job.waterfall.as_str());
+    let (id, workspace, name) = (job.id.as_str(), job.workspace.as_str(), job.work.name());
+    let (kind, brief) = (job.work.kind(), write_brief(&job.work)?);
     let campaign = job.campaign.as_ref().map(CampaignId::as_str);
     let (content, cap) = (job.content.as_bytes().as_slice(), job.max_spend.map(Usd::nanos));
     let slice_size = int(job.slice_size);
@@ -122,7 +124,7 @@ pub(super) async fn insert_job(
             &id,
             &workspace,
             &account.0,
-            &waterfall,
+            &name,
             &campaign,
             &content,
             &cap,
@@ -130,6 +132,8 @@ pub(super) async fn insert_job(
             &job.auto_resume,
             &reply_to,
             &correlation_id,
+            &kind,
+            &brief,
         ],
     )
     .await?;
@@ -148,8 +152,8 @@ pub(super) async fn may_load(transaction: &Transaction<'_>, load: Load) -> Resul
     row.ok_or_else(|| missing("a job")).and_then(|row| column(&row, 0))
 }
 
-/// Stores leads. A lead like an earlier one becomes its copy, counted when the job is sealed; one that
-/// cannot be used has ended before it began; one that is there already stays.
+/// Stores leads. A lead like an earlier one becomes its copy, counted when the job is sealed, unless each is to be
+/// written for; one that cannot be used has ended before it began; one that is there already stays.
 pub(super) async fn insert_leads(
     transaction: &Transaction<'_>,
     load: Load,
@@ -173,7 +177,8 @@ pub(super) async fn insert_leads(
                SELECT $1, p.n, p.lead_id, p.fields, p.fingerprint, p.copy_of, NOT p.usable OR p.copy_of IS NOT NULL, \
                  CASE WHEN NOT p.usable THEN $7 END, CASE WHEN NOT p.usable THEN $8 END, \
                  CASE WHEN NOT p.usable THEN now_ms() END \
-               FROM (SELECT t.*, CASE WHEN t.usable THEN coalesce(\
+               FROM (SELECT t.*, CASE WHEN t.usable AND (SELECT kind = 'enrich' FROM jobs WHERE id = $1) \
+                 THEN coalesce(\
                    (SELECT o.n FROM leads o WHERE o.fingerprint = t.fingerprint AND o.job + 0 = $1 \
                       AND o.copy_of IS NULL AND NOT o.ended LIMIT 1), \
                    nullif(first_value(t.n) OVER (PARTITION BY t.usable, t.fingerprint ORDER BY t.n), t.n)) END AS copy_of \

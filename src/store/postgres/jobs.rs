@@ -152,23 +152,11 @@ impl Jobs for PostgresStore {
     }
 
     fn resume_job(&self, job: JobKey) -> Later<'_, u64> {
-        Box::pin(transact(self, job, |transaction, job| {
-            Box::pin(async move { runs::resume(transaction, *job).await.map(|resumed| resumed.leads) })
-        }))
+        Box::pin(runs::resume_job(self, job))
     }
 
     fn auto_resume(&self) -> Later<'_, Option<JobKey>> {
-        Box::pin(async move {
-            // One job a transaction: whoever needs what it locks waits for it.
-            while let Some((job, is_opened)) =
-                transact(self, (), |transaction, ()| Box::pin(runs::resume_one(transaction))).await?
-            {
-                if is_opened {
-                    return Ok(Some(job));
-                }
-            }
-            Ok(None)
-        })
+        Box::pin(runs::auto_resume(self))
     }
 
     fn cancel_job(&self, job: JobKey) -> Later<'_, bool> {
@@ -207,8 +195,10 @@ async fn create(transaction: &Transaction<'_>, job: &NewJob) -> Result<StoredJob
         return Err(LedgerError::Conflict { what: format!("the job id {}", job.id) });
     }
     if let Some(campaign) = &job.campaign {
-        let sql = "INSERT INTO campaigns (workspace, campaign) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-        execute(transaction, sql, &[&job.workspace.as_str(), &campaign.as_str()]).await?;
+        // One that is first named while the wallet is dry would never be told of: it begins when somebody activates it.
+        let sql = "INSERT INTO campaigns (workspace, campaign, active) \
+                   SELECT $1, $2, NOT empty_told FROM accounts WHERE id = $3 ON CONFLICT DO NOTHING";
+        execute(transaction, sql, &[&job.workspace.as_str(), &campaign.as_str(), &account.0]).await?;
     }
     job_rows::find_job(transaction, &job.id).await?.ok_or_else(|| missing("a job"))
 }

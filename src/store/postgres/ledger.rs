@@ -8,6 +8,7 @@ use crate::ledger::Audit;
 use crate::ledger::Balance;
 use crate::ledger::Booking;
 use crate::ledger::Boundary;
+use crate::ledger::Burn;
 use crate::ledger::Entry;
 use crate::ledger::EntryKind;
 use crate::ledger::JobKey;
@@ -20,9 +21,11 @@ use crate::store::postgres::attempts::column;
 use crate::store::postgres::attempts::usd;
 use crate::store::postgres::attempts::word;
 use crate::store::postgres::audit;
+use crate::store::postgres::burn;
 use crate::store::postgres::connect::client_of;
 use crate::store::postgres::error::is_conflict;
 use crate::store::postgres::error::store_error;
+use crate::store::postgres::recharges;
 use deadpool_postgres::GenericClient;
 use deadpool_postgres::Pool;
 use deadpool_postgres::Transaction;
@@ -71,6 +74,11 @@ impl Ledger for PostgresStore {
             let row = find(&client, sql, &[&workspace.as_str()]).await?;
             row.as_ref().map(read_balance).transpose()
         })
+    }
+
+    fn burn(&self, workspace: &WorkspaceId) -> Later<'_, Option<Burn>> {
+        let workspace = workspace.clone();
+        Box::pin(async move { burn::read_burn(&self.client().await?, &workspace).await })
     }
 
     fn entries(&self, workspace: &WorkspaceId, after: i64, limit: u32) -> Later<'_, Vec<Entry>> {
@@ -205,7 +213,10 @@ pub(super) fn missing(what: &str) -> LedgerError {
     LedgerError::Corrupt(format!("{what} is not in the store"))
 }
 
-async fn find_account(client: &impl GenericClient, workspace: &WorkspaceId) -> Result<Option<AccountId>, LedgerError> {
+pub(super) async fn find_account(
+    client: &impl GenericClient,
+    workspace: &WorkspaceId,
+) -> Result<Option<AccountId>, LedgerError> {
     let sql = "SELECT id FROM accounts WHERE workspace = $1 AND bucket = 'metered'";
     let Some(row) = find(client, sql, &[&workspace.as_str()]).await? else { return Ok(None) };
     Ok(Some(AccountId(column(&row, 0)?)))
@@ -263,7 +274,10 @@ pub(super) async fn book(
     let words = (kind.as_str(), &booking.reference, &booking.note);
     execute(transaction, sql, &[&account.0, &words.0, &amount, &balance, words.1, words.2]).await?;
     match kind {
-        EntryKind::TopUp => note_money(transaction, account).await?,
+        EntryKind::TopUp => {
+            note_money(transaction, account).await?;
+            recharges::answer(transaction, account, booking).await?;
+        }
         EntryKind::Adjust | EntryKind::Settle => {}
     }
     Ok(true)

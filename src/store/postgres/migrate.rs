@@ -9,12 +9,17 @@ use tokio_postgres::IsolationLevel;
 use tokio_postgres::Transaction;
 
 /// Forward-only; the row `schema` of the table `store` counts those applied.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/001.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/001.sql"),
+    include_str!("migrations/002.sql"),
+    include_str!("migrations/003.sql"),
+    include_str!("migrations/004.sql"),
+];
 /// The advisory lock under which programs that come at the same time migrate one after the other: "weir".
 const LOCK: i64 = 0x7765_6972;
 /// Without statistics some plans of the ledger are 20 to 50 times slower.
-const ANALYZE: &str =
-    "ANALYZE accounts, jobs, leads, slices, attempts, entries, happenings, failing_keys, campaigns, counters, store";
+const ANALYZE: &str = "ANALYZE accounts, jobs, leads, slices, attempts, askings, entries, happenings, failing_keys, \
+     campaigns, recharges, counters, store";
 
 /// Which stores are changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -6,6 +6,8 @@
 
 mod attempts;
 mod audit;
+mod burn;
+mod campaigns;
 mod commit;
 mod committer;
 mod connect;
@@ -16,10 +18,13 @@ mod jobs;
 mod ledger;
 mod migrate;
 mod prefetched;
+mod recharges;
 mod roster;
 mod runs;
 mod slices;
+mod told;
 mod trails;
+mod wanted;
 mod workspaces;
 mod writes;
 

@@ -25,6 +25,7 @@ use crate::store::postgres::attempts::Stored;
 use crate::store::postgres::attempts::taken;
 use crate::store::postgres::attempts::write_learned;
 use crate::store::postgres::ledger::missing;
+use crate::store::product::write_product;
 use crate::store::rows::AccountRow;
 use crate::store::rows::IdForm;
 use crate::store::rows::JobRow;
@@ -71,12 +72,16 @@ pub(super) struct Unmade {
     pub(super) id: i64,
     pub(super) ended: Ended,
     pub(super) end: AttemptEnd,
+    /// As its column takes it.
+    pub(super) product: Option<String>,
 }
 
 /// An attempt that ended with its hold.
 pub(super) struct Settled {
     pub(super) id: i64,
     pub(super) end: AttemptEnd,
+    /// As its column takes it.
+    pub(super) product: Option<String>,
     pub(super) settlement: Settlement,
 }
 
@@ -84,6 +89,8 @@ pub(super) struct Settled {
 pub(super) struct Taken {
     pub(super) account: AccountId,
     pub(super) attempt: i64,
+    /// What the attempt asked: charged once a lead.
+    pub(super) asked: Fingerprint,
     pub(super) charged: Usd,
     pub(super) balance: Usd,
 }
@@ -102,6 +109,10 @@ pub(super) struct Writes {
     pub(super) ended: Vec<Settled>,
     /// What they spent in vain, and who.
     pub(super) lost: BTreeMap<i64, (Usd, i64)>,
+    /// Attempts that ask no more, with what they asked.
+    pub(super) forgotten: Vec<(Fingerprint, i64)>,
+    /// Who asks for a page from now on.
+    pub(super) asked: BTreeMap<Fingerprint, i64>,
     pub(super) entries: Vec<Taken>,
     pub(super) leads: Vec<(LeadKey, Ending)>,
     /// Workspaces whose campaigns stop, and the key of this time.
@@ -122,6 +133,8 @@ pub(super) struct Prefetched {
     pub(super) trails: BTreeMap<i64, Vec<Paid>>,
     /// By question; `None` where there is no answer.
     pub(super) answers: HashMap<Fingerprint, Option<Reusable>>,
+    /// Who asks for a page just now.
+    pub(super) askings: HashMap<Fingerprint, i64>,
     pub(super) leads: HashMap<(JobKey, LeadNo), Undecided>,
     pub(super) failing: HashSet<String>,
     pub(super) writes: Writes,
@@ -221,6 +234,28 @@ impl Rows for Prefetched {
         Ok(newest.filter(|answer| answer.ended_ms >= since_ms).map(|answer| answer.end.clone()))
     }
 
+    fn asked_by(&mut self, asked: Fingerprint) -> Result<Option<i64>, LedgerError> {
+        Ok(self.askings.get(&asked).copied())
+    }
+
+    fn note_asking(&mut self, asked: Fingerprint, attempt: i64) -> Result<(), LedgerError> {
+        self.askings.insert(asked, attempt);
+        self.writes.asked.insert(asked, attempt);
+        Ok(())
+    }
+
+    fn forget_asking(&mut self, asked: Fingerprint, attempt: i64) -> Result<(), LedgerError> {
+        if self.askings.get(&asked) == Some(&attempt) {
+            self.askings.remove(&asked);
+        }
+        if self.writes.asked.get(&asked) == Some(&attempt) {
+            self.writes.asked.remove(&asked);
+        } else {
+            self.writes.forgotten.push((asked, attempt));
+        }
+        Ok(())
+    }
+
     fn insert_begun(&mut self, lead: LeadKey, account: AccountId, begin: &Begin) -> Result<bool, LedgerError> {
         let id = IDS.id_of(lead, begin.n)?;
         if self.attempts.contains_key(&id) {
@@ -243,7 +278,8 @@ impl Rows for Prefetched {
         let nothing = Usd::ZERO;
         let paid = Paid { id, asked: ended.fingerprint, amount: nothing, charged: nothing, is_open: false };
         self.insert(lead, id, stored, paid)?;
-        self.writes.unmade.push(Unmade { id, ended: ended.clone(), end: end.clone() });
+        let product = write_product(end)?;
+        self.writes.unmade.push(Unmade { id, ended: ended.clone(), end: end.clone(), product });
         Ok(true)
     }
 
@@ -273,7 +309,8 @@ impl Rows for Prefetched {
             paid.is_open = false;
         }
         self.freed |= settlement.released.is_positive();
-        self.writes.ended.push(Settled { id, end: end.clone(), settlement: *settlement });
+        let product = write_product(end)?;
+        self.writes.ended.push(Settled { id, end: end.clone(), product, settlement: *settlement });
         Ok(true)
     }
 
@@ -311,7 +348,8 @@ impl Rows for Prefetched {
         charged: Usd,
         balance: Usd,
     ) -> Result<(), LedgerError> {
-        self.writes.entries.push(Taken { account, attempt, charged, balance });
+        let asked = self.attempts.get(&attempt).ok_or_else(|| missing("an attempt of this batch"))?.fingerprint()?;
+        self.writes.entries.push(Taken { account, attempt, asked, charged, balance });
         Ok(())
     }
 
@@ -350,6 +388,7 @@ mod tests {
     use crate::domain::KeySource;
     use crate::domain::Operation;
     use crate::domain::Outcome;
+    use crate::domain::Product;
     use crate::domain::ProviderName;
     use crate::domain::Reason;
     use crate::domain::Run;
@@ -423,6 +462,42 @@ mod tests {
         assert_eq!(rows.reusable(&too_old).unwrap(), None);
         let not_wanted = Begin { cached_since_ms: None, ..begin(2) };
         assert_eq!(rows.reusable(&not_wanted).unwrap(), None);
+    }
+
+    #[test]
+    fn a_page_is_asked_by_the_last_to_begin_until_that_one_ends() {
+        let mut rows = Prefetched::default();
+        let page = begin(1).fingerprint;
+        rows.askings.insert(page, 4);
+        assert_eq!(rows.asked_by(page).unwrap(), Some(4));
+        rows.forget_asking(page, 5).unwrap();
+        assert_eq!(rows.asked_by(page).unwrap(), Some(4));
+        rows.forget_asking(page, 4).unwrap();
+        assert_eq!(rows.asked_by(page).unwrap(), None);
+        rows.note_asking(page, 6).unwrap();
+        assert_eq!(rows.asked_by(page).unwrap(), Some(6));
+        assert_eq!(rows.writes.asked.get(&page), Some(&6));
+        // What was not written yet is not deleted either.
+        rows.forget_asking(page, 6).unwrap();
+        assert_eq!(rows.asked_by(page).unwrap(), None);
+        assert!(rows.writes.asked.is_empty());
+        assert_eq!(rows.writes.forgotten, [(page, 5), (page, 4)]);
+    }
+
+    #[test]
+    fn a_page_of_the_same_batch_is_taken_with_its_text() {
+        let mut rows = Prefetched::default();
+        rows.answers.insert(begin(1).fingerprint, None);
+        rows.insert_begun(LEAD, WALLET, &begin(1)).unwrap();
+        let id = IDS.id_of(LEAD, AttemptNo::FIRST).unwrap();
+        let text = Some(Product::Text("# Acme".into()));
+        let scraped = AttemptEnd { outcome: Outcome::Scraped, product: text.clone(), ..called() };
+        rows.end_attempt(id, &scraped, &settle_within(PRICE, PRICE).unwrap(), None).unwrap();
+        let any_age = Begin { cached_since_ms: Some(0), ..begin(2) };
+        let taken = rows.reusable(&any_age).unwrap().unwrap();
+        assert_eq!((taken.product, taken.source), (text, AnswerSource::Cached));
+        let written: Vec<Option<&str>> = rows.writes.ended.iter().map(|ended| ended.product.as_deref()).collect();
+        assert_eq!(written, [Some("{\"text\":\"# Acme\"}")]);
     }
 
     #[test]

@@ -1,37 +1,83 @@
 //! How a job is taken up again, and stopped.
 
-use crate::domain::CampaignId;
 use crate::domain::Reason;
 use crate::domain::Run;
 use crate::jobs::JobState;
-use crate::jobs::StoredJob;
 use crate::ledger::JobKey;
+use crate::ledger::Later;
 use crate::ledger::LedgerError;
+use crate::store::postgres::PostgresStore;
 use crate::store::postgres::attempts::column;
+use crate::store::postgres::campaigns;
 use crate::store::postgres::job_rows::lock_job;
 use crate::store::postgres::ledger::execute;
 use crate::store::postgres::ledger::find;
 use crate::store::postgres::ledger::int;
+use crate::store::postgres::ledger::transact;
 use crate::store::postgres::slices;
 use crate::store::postgres::slices::AT_WORK;
 use deadpool_postgres::Transaction;
 
 /// What a resumption came to.
-pub(super) struct Resumed {
+struct Resumed {
     /// How many leads were opened again.
-    pub(super) leads: u64,
+    leads: u64,
     /// Is there anything to work on that there was not?
-    pub(super) is_opened: bool,
+    is_opened: bool,
+}
+
+/// What a transaction came to that was to resume a job.
+enum Turn<T> {
+    /// It did, or there was nothing to do.
+    Done(T),
+    /// Nothing was written: this job's campaign is to be activated first. Its wallet's lock comes before the
+    /// job's, and may not be held for as long as a long list takes.
+    CampaignFirst(JobKey),
+}
+
+/// Resumes a job, and says how many of its leads begin another run; its campaign goes on before, if the wallet
+/// can pay.
+pub(super) fn resume_job(store: &PostgresStore, job: JobKey) -> Later<'_, u64> {
+    Box::pin(async move {
+        loop {
+            match transact(store, job, |transaction, job| Box::pin(resume(transaction, *job))).await? {
+                Turn::Done(resumed) => return Ok(resumed.leads),
+                Turn::CampaignFirst(job) => activate_campaign(store, job).await?,
+            }
+        }
+    })
+}
+
+/// Resumes one job that asks for it and in which there is something to do then; `None`: there is none.
+pub(super) fn auto_resume(store: &PostgresStore) -> Later<'_, Option<JobKey>> {
+    Box::pin(async move {
+        loop {
+            // One job a transaction: whoever needs what it locks waits for it.
+            match transact(store, (), |transaction, ()| Box::pin(resume_one(transaction))).await? {
+                Turn::Done(None) => return Ok(None),
+                Turn::Done(Some((job, true))) => return Ok(Some(job)),
+                Turn::Done(Some((_, false))) => {}
+                Turn::CampaignFirst(job) => activate_campaign(store, job).await?,
+            }
+        }
+    })
+}
+
+fn activate_campaign(store: &PostgresStore, job: JobKey) -> Later<'_, ()> {
+    Box::pin(transact(store, job, |transaction, job| Box::pin(campaigns::activate_for(transaction, *job))))
 }
 
 /// Begins the next run of every lead whose reason can have changed. What had not ended when the job was
 /// cancelled, or is set aside, is opened again with it, in the same run.
-pub(super) async fn resume(transaction: &Transaction<'_>, key: JobKey) -> Result<Resumed, LedgerError> {
+async fn resume(transaction: &Transaction<'_>, key: JobKey) -> Result<Turn<Resumed>, LedgerError> {
     let job = lock_job(transaction, key).await?;
     if job.state == JobState::Loading {
         // It is loaded to its end all the same; then it is not cancelled.
         execute(transaction, "UPDATE jobs SET cancel_asked = false WHERE id = $1", &[&key.0]).await?;
-        return Ok(Resumed { leads: 0, is_opened: false });
+        return Ok(Turn::Done(Resumed { leads: 0, is_opened: false }));
+    }
+    if campaigns::is_to_be_activated(transaction, &job).await? {
+        return Ok(Turn::CampaignFirst(key));
     }
     let sql = "SELECT FROM slices WHERE job = $1 ORDER BY n FOR NO KEY UPDATE";
     execute(transaction, sql, &[&key.0]).await?;
@@ -54,10 +100,7 @@ pub(super) async fn resume(transaction: &Transaction<'_>, key: JobKey) -> Result
     let sql = "UPDATE jobs SET resume_again = (resume_asked OR resume_again) AND $2, resume_asked = false \
                WHERE id = $1 AND (resume_asked OR resume_again)";
     execute(transaction, sql, &[&key.0, &is_at_work]).await?;
-    if let Some(campaign) = &job.campaign {
-        activate(transaction, &job, campaign).await?;
-    }
-    Ok(Resumed { leads, is_opened })
+    Ok(Turn::Done(Resumed { leads, is_opened }))
 }
 
 async fn begin_run(transaction: &Transaction<'_>, job: JobKey, run: Run) -> Result<u64, LedgerError> {
@@ -68,18 +111,10 @@ async fn begin_run(transaction: &Transaction<'_>, job: JobKey, run: Run) -> Resu
     execute(transaction, sql, &[&job.0, &int(run.get()), &resumable]).await
 }
 
-/// A resumed job's campaign goes on, if there is money.
-async fn activate(transaction: &Transaction<'_>, job: &StoredJob, campaign: &CampaignId) -> Result<(), LedgerError> {
-    let sql = "UPDATE campaigns c SET active = true FROM accounts a \
-               WHERE c.workspace = $1 AND c.campaign = $2 AND NOT c.active AND a.id = $3 AND a.balance > 0";
-    let names = (job.workspace.as_str(), campaign.as_str());
-    execute(transaction, sql, &[&names.0, &names.1, &job.account.0]).await.map(drop)
-}
-
 /// Resumes one job that asks for it, and says whether there is something to do in it; `None`: none asks. One
 /// that had leads at work asks again when those have ended, if any of its leads still lacks money. One that is
 /// being written to has its turn the next time.
-pub(super) async fn resume_one(transaction: &Transaction<'_>) -> Result<Option<(JobKey, bool)>, LedgerError> {
+async fn resume_one(transaction: &Transaction<'_>) -> Result<Turn<Option<(JobKey, bool)>>, LedgerError> {
     let sql = format!(
         "SELECT id, resume_asked OR EXISTS (SELECT FROM leads l WHERE l.job = j.id AND l.ended AND l.copy_of IS NULL \
                                             AND l.reason = $1) \
@@ -87,13 +122,18 @@ pub(super) async fn resume_one(transaction: &Transaction<'_>) -> Result<Option<(
            AND (resume_asked OR NOT EXISTS (SELECT FROM slices s WHERE s.job = j.id AND {AT_WORK})) \
          ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED"
     );
-    let Some(row) = find(transaction, &sql, &[&Reason::WalletEmpty.as_str()]).await? else { return Ok(None) };
+    let Some(row) = find(transaction, &sql, &[&Reason::WalletEmpty.as_str()]).await? else {
+        return Ok(Turn::Done(None));
+    };
     let (job, may_gain) = (JobKey(column(&row, 0)?), column::<bool>(&row, 1)?);
     if may_gain {
-        return Ok(Some((job, resume(transaction, job).await?.is_opened)));
+        return Ok(match resume(transaction, job).await? {
+            Turn::Done(resumed) => Turn::Done(Some((job, resumed.is_opened))),
+            Turn::CampaignFirst(job) => Turn::CampaignFirst(job),
+        });
     }
     execute(transaction, "UPDATE jobs SET resume_again = false WHERE id = $1", &[&job.0]).await?;
-    Ok(Some((job, false)))
+    Ok(Turn::Done(Some((job, false))))
 }
 
 /// Stops a job that has not come to its end. One that is still loading is cancelled when it is sealed: then it

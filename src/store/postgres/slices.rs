@@ -22,6 +22,7 @@ use crate::store::postgres::error::is_locked;
 use crate::store::postgres::happenings::insert_happening;
 use crate::store::postgres::happenings::millis;
 use crate::store::postgres::job_rows::find_locked;
+use crate::store::postgres::job_rows::find_row;
 use crate::store::postgres::job_rows::lead_of;
 use crate::store::postgres::job_rows::set_state;
 use crate::store::postgres::ledger::all;
@@ -84,13 +85,17 @@ pub(super) async fn announce_stranded(
 }
 
 /// Takes a slice over, with the leads its run has still to decide and all that happened to them.
+///
+/// The ledger has the rows of jobs at work locked much of the time, so the job's is not: behind the slice's own lock it
+/// is read as the last resumption left it, because that locks every slice of its job.
 pub(super) async fn claim(
     transaction: &Transaction<'_>,
     job: JobKey,
     slice: SliceNo,
     claimant: &Claimant,
 ) -> Result<Claimed, LedgerError> {
-    let Some(job) = find_locked(transaction, job).await? else { return Ok(Claimed::Closed) };
+    // Jobs are locked before slices.
+    execute(transaction, "UPDATE jobs SET state = 'running' WHERE id = $1 AND state = 'queued'", &[&job.0]).await?;
     let sql = "UPDATE slices SET epoch = epoch + 1, worker = $3, queued_at = coalesce(queued_at, now_ms()), \
                  lease_until = CASE WHEN $4::bool THEN 0 ELSE now_ms() + $5 END \
                WHERE job = $1 AND n = $2 AND open AND broken IS NULL AND ($4 OR lease_until <= now_ms()) \
@@ -99,23 +104,17 @@ pub(super) async fn claim(
         Tenure::Lease(lease) => (false, millis(lease)),
         Tenure::Lock => (true, 0),
     };
-    let place = (job.key.0, int(slice.0));
+    let place = (job.0, int(slice.0));
     let worker = claimant.worker.as_str();
     let Some(taken) = find(transaction, sql, &[&place.0, &place.1, &worker, &is_locked, &lease_ms]).await? else {
         let sql = "SELECT FROM slices WHERE job = $1 AND n = $2 AND open AND broken IS NULL";
         let is_open = find(transaction, sql, &[&place.0, &place.1]).await?.is_some();
         return Ok(if is_open { Claimed::Leased } else { Claimed::Closed });
     };
-    let state = match job.state {
-        JobState::Queued => {
-            set_state(transaction, job.key, JobState::Running).await?;
-            JobState::Running
-        }
-        JobState::Loading | JobState::Running | JobState::Completed | JobState::Cancelled => job.state,
-    };
+    let Some(job) = find_row(transaction, job).await? else { return Ok(Claimed::Closed) };
     let (leads, unannounced) = read_leads(transaction, &job, slice, number(&taken, 1)?).await?;
     let epoch = Epoch(number(&taken, 0)?);
-    Ok(Claimed::Taken(Box::new(Claim { epoch, run: job.run, state, leads, unannounced })))
+    Ok(Claimed::Taken(Box::new(Claim { epoch, run: job.run, state: job.state, leads, unannounced })))
 }
 
 /// The leads of a slice that are not decided, which are this run's from now on, and those that have been since
@@ -128,19 +127,24 @@ async fn read_leads(
 ) -> Result<(Vec<LeadWork>, Vec<LeadNo>), LedgerError> {
     let first = slice.0.saturating_mul(job.slice_size).saturating_add(1);
     let last = first.saturating_add(job.slice_size.saturating_sub(1));
-    // What is told of them later is told of this run.
-    let sql = "UPDATE leads SET run = $4 WHERE job = $1 AND n BETWEEN $2 AND $3 AND copy_of IS NULL AND NOT ended \
-               AND run <> $4";
-    execute(transaction, sql, &[&job.key.0, &int(first), &int(last), &int(job.run.get())]).await?;
-    let sql = "SELECT n, ended, lead_id, fields, copies FROM leads WHERE job = $1 AND n BETWEEN $2 AND $3 \
+    let sql = "SELECT n, ended, lead_id, fields, copies, run FROM leads WHERE job = $1 AND n BETWEEN $2 AND $3 \
                AND copy_of IS NULL AND (NOT ended OR run >= $4) ORDER BY n";
-    let (mut leads, mut unannounced) = (Vec::new(), Vec::new());
+    let (mut leads, mut unannounced, mut earlier) = (Vec::new(), Vec::new(), Vec::new());
     for row in all(transaction, sql, &[&job.key.0, &int(first), &int(last), &int(since_run)]).await? {
         if column(&row, 1)? {
             unannounced.push(LeadNo(number(&row, 0)?));
         } else {
-            leads.push(read_lead(&row)?);
+            let lead = read_lead(&row)?;
+            if number(&row, 5)? != job.run.get() {
+                earlier.push(int(lead.n.0));
+            }
+            leads.push(lead);
         }
+    }
+    if !earlier.is_empty() {
+        // What is told of them later is told of this run.
+        let sql = "UPDATE leads SET run = $3 WHERE job = $1 AND n = ANY ($2)";
+        execute(transaction, sql, &[&job.key.0, &earlier, &int(job.run.get())]).await?;
     }
     if !leads.is_empty() {
         let mut trails = read_trails(transaction, job.key, LeadNo(first), LeadNo(last)).await?;
@@ -233,31 +237,53 @@ pub(super) async fn set_aside(transaction: &Transaction<'_>, held: Held, why: &s
 }
 
 /// Closes a slice that has nothing pending; the last one completes its job.
+///
+/// While leads of another slice are pending this one is not the last, and the job's row, which the ledger has locked
+/// much of the time, is left alone. Of those that close together, one whose leads ended last finds none pending: it
+/// locks the job, and waits for those that have not.
 pub(super) async fn close(transaction: &Transaction<'_>, held: Held) -> Result<Closing, LedgerError> {
+    let sql = "SELECT FROM slices WHERE job = $1 AND open AND pending > 0 AND n <> $2 LIMIT 1";
+    if find(transaction, sql, &[&held.job.0, &int(held.slice.0)]).await?.is_some() {
+        let (closing, _) = close_row(transaction, held).await?;
+        return Ok(closing);
+    }
     let Some(job) = find_locked(transaction, held.job).await? else { return Ok(Closing::Fenced) };
-    let sql = "SELECT open, pending FROM slices WHERE job = $1 AND n = $2 AND epoch = $3 FOR NO KEY UPDATE";
-    let params = (held.job.0, int(held.slice.0), int(held.epoch.0));
-    let Some(row) = find(transaction, sql, &[&params.0, &params.1, &params.2]).await? else {
-        return Ok(Closing::Fenced);
-    };
-    let (is_open, pending): (bool, i32) = (column(&row, 0)?, column(&row, 1)?);
-    if !is_open {
-        return Ok(Closing::Closed);
-    }
-    if pending > 0 {
-        release(transaction, held).await?;
-        return Ok(Closing::Reopened);
-    }
-    let sql = "UPDATE slices SET open = false, lease_until = 0, worker = NULL, broken = NULL WHERE job = $1 AND n = $2";
-    execute(transaction, sql, &[&params.0, &params.1]).await?;
-    if !has_open(transaction, job.key).await? {
+    let (closing, is_news) = close_row(transaction, held).await?;
+    if is_news && !has_open_behind_locks(transaction, job.key).await? {
         // What is cancelled stays so.
         if job.state != JobState::Cancelled {
             set_state(transaction, job.key, JobState::Completed).await?;
         }
         tell_completed(transaction, &job).await?;
     }
-    Ok(Closing::Closed)
+    Ok(closing)
+}
+
+/// Closes the slice alone, if it is still the caller's and nothing is pending in it. Was it open until now?
+async fn close_row(transaction: &Transaction<'_>, held: Held) -> Result<(Closing, bool), LedgerError> {
+    let sql = "SELECT open, pending FROM slices WHERE job = $1 AND n = $2 AND epoch = $3 FOR NO KEY UPDATE";
+    let params = (held.job.0, int(held.slice.0), int(held.epoch.0));
+    let Some(row) = find(transaction, sql, &[&params.0, &params.1, &params.2]).await? else {
+        return Ok((Closing::Fenced, false));
+    };
+    let (is_open, pending): (bool, i32) = (column(&row, 0)?, column(&row, 1)?);
+    if !is_open {
+        return Ok((Closing::Closed, false));
+    }
+    if pending > 0 {
+        release(transaction, held).await?;
+        return Ok((Closing::Reopened, false));
+    }
+    let sql = "UPDATE slices SET open = false, lease_until = 0, worker = NULL, broken = NULL WHERE job = $1 AND n = $2";
+    execute(transaction, sql, &[&params.0, &params.1]).await?;
+    Ok((Closing::Closed, true))
+}
+
+/// Has a locked job an open slice? One that is about to be closed by somebody who has not locked the job is waited
+/// for.
+async fn has_open_behind_locks(transaction: &Transaction<'_>, job: JobKey) -> Result<bool, LedgerError> {
+    let sql = "SELECT FROM slices WHERE job = $1 AND open ORDER BY n LIMIT 1 FOR NO KEY UPDATE";
+    Ok(find(transaction, sql, &[&job.0]).await?.is_some())
 }
 
 pub(super) async fn has_open(transaction: &Transaction<'_>, job: JobKey) -> Result<bool, LedgerError> {

@@ -9,6 +9,7 @@ use crate::ledger::JobKey;
 use crate::ledger::LeadNo;
 use crate::ledger::LedgerError;
 use crate::store::postgres::attempts::IDS;
+use crate::store::postgres::attempts::PRODUCT;
 use crate::store::postgres::attempts::column;
 use crate::store::postgres::attempts::read_attempt;
 use crate::store::postgres::attempts::read_learned;
@@ -18,7 +19,7 @@ use deadpool_postgres::GenericClient;
 use std::collections::HashMap;
 use tokio_postgres::Row;
 
-/// The columns that [`read_attempt`] reads.
+/// The columns that [`read_attempt`] reads, with [`PRODUCT`] behind them.
 const ATTEMPT: &str = "(id & 4095)::int4, run, step, about, key_source, handle, outcome, detail, found, claim, \
      source, charged, duration_ms";
 
@@ -38,7 +39,7 @@ pub(super) async fn read_trails(
     last: LeadNo,
 ) -> Result<HashMap<LeadNo, Trail>, LedgerError> {
     let sql = format!(
-        "SELECT ((id >> 12) & 16777215)::int4, CASE WHEN outcome IS NULL THEN learned END, {ATTEMPT} \
+        "SELECT ((id >> 12) & 16777215)::int4, CASE WHEN outcome IS NULL THEN learned END, {ATTEMPT}, {PRODUCT} \
          FROM attempts WHERE id BETWEEN $1 AND $2 ORDER BY id"
     );
     let (first, _) = IDS.ids_of_lead(job, first)?;
@@ -63,7 +64,7 @@ pub(super) async fn stored_trail(
     lead: LeadNo,
 ) -> Result<Vec<StoredAttempt>, LedgerError> {
     let sql = format!(
-        "SELECT {ATTEMPT}, began_at, config, CASE WHEN hold IS NOT NULL THEN amount END \
+        "SELECT {ATTEMPT}, {PRODUCT}, began_at, config, CASE WHEN hold IS NOT NULL THEN amount END \
          FROM attempts WHERE id BETWEEN $1 AND $2 ORDER BY id"
     );
     let (first, last) = IDS.ids_of_lead(job, lead)?;
@@ -74,8 +75,8 @@ pub(super) async fn stored_trail(
 fn read_stored(row: &Row) -> Result<StoredAttempt, LedgerError> {
     Ok(StoredAttempt {
         attempt: read_attempt(row, 0)?,
-        began_ms: column(row, 13)?,
-        config_version: ConfigVersion::new(column::<&str>(row, 14)?),
-        held: column::<Option<i64>>(row, 15)?.map(Usd::from_nanos),
+        began_ms: column(row, 14)?,
+        config_version: ConfigVersion::new(column::<&str>(row, 15)?),
+        held: column::<Option<i64>>(row, 16)?.map(Usd::from_nanos),
     })
 }

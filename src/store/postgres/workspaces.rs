@@ -3,16 +3,17 @@
 use crate::domain::ProviderName;
 use crate::domain::Usd;
 use crate::domain::WorkspaceId;
-use crate::keys::Recharge;
 use crate::keys::StoredKey;
 use crate::keys::WorkspaceSettings;
 use crate::keys::Workspaces;
 use crate::ledger::Later;
 use crate::ledger::LedgerError;
+use crate::ledger::RechargeTerms;
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::attempts::column;
 use crate::store::postgres::attempts::word;
 use crate::store::postgres::happenings::forget_failing;
+use crate::store::postgres::happenings::millis;
 use crate::store::postgres::ledger::all;
 use crate::store::postgres::ledger::count_all;
 use crate::store::postgres::ledger::execute;
@@ -20,6 +21,7 @@ use crate::store::postgres::ledger::find;
 use crate::store::postgres::ledger::transact;
 use crate::store::settling::failing_key;
 use deadpool_postgres::Transaction;
+use std::time::Duration;
 use tokio_postgres::Row;
 
 impl Workspaces for PostgresStore {
@@ -27,8 +29,8 @@ impl Workspaces for PostgresStore {
         let workspace = workspace.clone();
         Box::pin(async move {
             let client = self.client().await?;
-            let sql = "SELECT plan, own_key_fallback, low_balance, recharge_below, recharge_amount FROM workspaces \
-                       WHERE workspace = $1";
+            let sql = "SELECT plan, own_key_fallback, low_balance, recharge_below, recharge_amount, \
+                         recharge_cool_off, recharge_per_day, recharge_per_month FROM workspaces WHERE workspace = $1";
             let row = find(&client, sql, &[&workspace.as_str()]).await?;
             row.as_ref().map(read_settings).transpose()
         })
@@ -72,13 +74,28 @@ impl Workspaces for PostgresStore {
 }
 
 fn read_settings(row: &Row) -> Result<WorkspaceSettings, LedgerError> {
-    let amount = |at| column::<Option<i64>>(row, at).map(|nanos| nanos.map(Usd::from_nanos));
     Ok(WorkspaceSettings {
         plan: word(column(row, 0)?)?,
         own_key_fallback: word(column(row, 1)?)?,
-        low_balance: amount(2)?,
-        recharge: amount(3)?.zip(amount(4)?).map(|(below, amount)| Recharge { below, amount }),
+        low_balance: column::<Option<i64>>(row, 2)?.map(Usd::from_nanos),
+        recharge: read_terms(row, 3)?,
     })
+}
+
+/// Reads terms from 5 columns, `first` and those behind it: `recharge_below`, `recharge_amount`,
+/// `recharge_cool_off`, `recharge_per_day`, `recharge_per_month` (BIGINT, may be NULL). Limits that nobody has set
+/// are the usual ones.
+pub(super) fn read_terms(row: &Row, first: usize) -> Result<Option<RechargeTerms>, LedgerError> {
+    let read = |place: usize| column::<Option<i64>>(row, first.saturating_add(place));
+    let Some((below, amount)) = read(0)?.zip(read(1)?) else { return Ok(None) };
+    let usual = RechargeTerms::usual(Usd::from_nanos(below), Usd::from_nanos(amount));
+    let cool_off = read(2)?.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or_default()));
+    Ok(Some(RechargeTerms {
+        cool_off: cool_off.unwrap_or(usual.cool_off),
+        per_day: read(3)?.map_or(usual.per_day, Usd::from_nanos),
+        per_month: read(4)?.map_or(usual.per_month, Usd::from_nanos),
+        ..usual
+    }))
 }
 
 fn read_key(row: &Row) -> Result<StoredKey, LedgerError> {
@@ -98,15 +115,21 @@ async fn set_workspace(
     settings: &WorkspaceSettings,
 ) -> Result<(), LedgerError> {
     let sql = "INSERT INTO workspaces (workspace, plan, own_key_fallback, low_balance, recharge_below, \
-                 recharge_amount) VALUES ($1, $2, $3, $4, $5, $6) \
+                 recharge_amount, recharge_cool_off, recharge_per_day, recharge_per_month) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
                ON CONFLICT (workspace) DO UPDATE SET plan = excluded.plan, \
                  own_key_fallback = excluded.own_key_fallback, low_balance = excluded.low_balance, \
-                 recharge_below = excluded.recharge_below, recharge_amount = excluded.recharge_amount";
+                 recharge_below = excluded.recharge_below, recharge_amount = excluded.recharge_amount, \
+                 recharge_cool_off = excluded.recharge_cool_off, recharge_per_day = excluded.recharge_per_day, \
+                 recharge_per_month = excluded.recharge_per_month, recharge_declines = 0";
     let WorkspaceSettings { plan, own_key_fallback, low_balance, recharge } = settings;
-    let (below, amount) = recharge.map(|recharge| (recharge.below.nanos(), recharge.amount.nanos())).unzip();
     let low_balance = low_balance.map(Usd::nanos);
+    let (below, amount) = recharge.map(|terms| (terms.below.nanos(), terms.amount.nanos())).unzip();
+    let cool_off = recharge.map(|terms| millis(terms.cool_off));
+    let (day, month) = recharge.map(|terms| (terms.per_day.nanos(), terms.per_month.nanos())).unzip();
     let words = (workspace.as_str(), plan.as_str(), own_key_fallback.as_str());
-    execute(transaction, sql, &[&words.0, &words.1, &words.2, &low_balance, &below, &amount]).await?;
+    execute(transaction, sql, &[&words.0, &words.1, &words.2, &low_balance, &below, &amount, &cool_off, &day, &month])
+        .await?;
     count_change(transaction).await
 }
 

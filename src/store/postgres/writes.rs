@@ -1,8 +1,10 @@
 //! The second round trip of the group commit: what was decided goes out as arrays, one statement a table, with
 //! the commit behind them.
 
+use crate::domain::About;
 use crate::domain::Address;
 use crate::domain::Ending;
+use crate::domain::Fingerprint;
 use crate::domain::ProviderName;
 use crate::domain::Usd;
 use crate::domain::Verdict;
@@ -19,12 +21,12 @@ use crate::store::postgres::prefetched::Settled;
 use crate::store::postgres::prefetched::Taken;
 use crate::store::postgres::prefetched::Unmade;
 use crate::store::postgres::prefetched::Writes;
+use crate::store::postgres::told::tell;
 use crate::store::rows::AccountRow;
 use crate::store::rows::HoldState;
 use crate::store::rows::JobRow;
 use crate::store::rows::SliceRow;
 use crate::store::rows::is_reusable;
-use crate::store::settling::failing_key;
 use futures_util::future::try_join_all;
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -49,27 +51,34 @@ const BEGUN: &str = "INSERT INTO attempts (id, run, step, fingerprint, about, ke
        $9::bigint[], $10::bigint[]) \
        t(id, run, step, fingerprint, about, key_source, config, account, amount, expires_in)";
 const UNMADE: &str = "INSERT INTO attempts (id, run, step, fingerprint, about, key_source, config, outcome, detail, \
-       found, claim, source, began_at, ended_at) \
-     SELECT id, run, step, fingerprint, about, key_source, config, outcome, detail, found, claim, source, \
-       $13::bigint, $13::bigint \
+       found, claim, source, product, began_at, ended_at) \
+     SELECT id, run, step, fingerprint, about, key_source, config, outcome, detail, found, claim, source, product, \
+       $14::bigint, $14::bigint \
      FROM unnest($1::bigint[], $2::int[], $3::text[], $4::bytea[], $5::text[], $6::text[], $7::text[], $8::text[], \
-       $9::text[], $10::text[], $11::text[], $12::text[]) \
-       t(id, run, step, fingerprint, about, key_source, config, outcome, detail, found, claim, source)";
+       $9::text[], $10::text[], $11::text[], $12::text[], $13::text[]) \
+       t(id, run, step, fingerprint, about, key_source, config, outcome, detail, found, claim, source, product)";
 const HANDLES: &str =
     "UPDATE attempts a SET handle = t.handle FROM unnest($1::bigint[], $2::text[]) t(id, handle) WHERE a.id = t.id";
 const LEARNED: &str = "UPDATE attempts a SET learned = t.learned, heard = a.heard | t.heard \
      FROM unnest($1::bigint[], $2::text[], $3::bigint[]) t(id, learned, heard) WHERE a.id = t.id";
 const ENDED: &str = "UPDATE attempts a SET hold = t.hold, charged = t.charged, lost = a.lost + t.lost, \
        outcome = t.outcome, detail = t.detail, found = t.found, claim = t.claim, source = t.source, \
-       duration_ms = t.duration_ms, reusable = t.reusable, ended_at = $12::bigint \
+       duration_ms = t.duration_ms, reusable = t.reusable, product = t.product, ended_at = $13::bigint \
      FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], \
-       $9::text[], $10::bigint[], $11::bool[]) \
-       t(id, hold, charged, lost, outcome, detail, found, claim, source, duration_ms, reusable) WHERE a.id = t.id";
+       $9::text[], $10::bigint[], $11::bool[], $12::text[]) \
+       t(id, hold, charged, lost, outcome, detail, found, claim, source, duration_ms, reusable, product) \
+     WHERE a.id = t.id";
 const LOST: &str = "UPDATE attempts a SET lost = a.lost + t.lost, heard = a.heard | t.heard \
      FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) t(id, lost, heard) WHERE a.id = t.id";
-const ENTRIES: &str = "INSERT INTO entries (account, at, kind, amount, balance, attempt) \
-     SELECT account, $5::bigint, 'settle', amount, balance, attempt \
-     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) t(account, amount, balance, attempt)";
+/// An attempt asks one thing. What another attempt has taken over meanwhile stays.
+const FORGOTTEN: &str = "DELETE FROM askings WHERE fingerprint = ANY ($1::bytea[]) AND attempt = ANY ($2::bigint[])";
+const ASKED: &str = "INSERT INTO askings (fingerprint, attempt) \
+     SELECT fingerprint, attempt FROM unnest($1::bytea[], $2::bigint[]) t(fingerprint, attempt) \
+     ON CONFLICT (fingerprint) DO UPDATE SET attempt = excluded.attempt";
+const ENTRIES: &str = "INSERT INTO entries (account, at, kind, amount, balance, attempt, asked) \
+     SELECT account, $6::bigint, 'settle', amount, balance, attempt, asked \
+     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[]) \
+       t(account, amount, balance, attempt, asked)";
 const LEADS: &str = "UPDATE leads l SET ended = true, status = t.status, reason = t.reason, address = t.address, \
        verdict = t.verdict, found_by = t.found_by, verified_by = t.verified_by, ended_at = $9::bigint \
      FROM unnest($1::bigint[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[]) \
@@ -84,11 +93,14 @@ const CAMPAIGNS: &str = "WITH stopped AS (UPDATE campaigns c SET active = false 
 const HAPPENINGS: &str = "WITH noted AS (INSERT INTO failing_keys (key) \
        SELECT DISTINCT failing FROM unnest($3::text[]) t(failing) WHERE failing IS NOT NULL ORDER BY failing \
        ON CONFLICT DO NOTHING RETURNING key) \
-     INSERT INTO happenings (kind, key, at, workspace, job, run, campaign, provider, key_source, balance, threshold) \
-     SELECT kind, key, $12::bigint, workspace, job, run, campaign, provider, key_source, balance, threshold \
+     INSERT INTO happenings (kind, key, at, workspace, job, run, campaign, provider, key_source, balance, threshold, \
+       amount, reference) \
+     SELECT kind, key, $14::bigint, workspace, job, run, campaign, provider, key_source, balance, threshold, amount, \
+       reference \
      FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::int[], $7::text[], $8::text[], \
-       $9::text[], $10::bigint[], $11::bigint[]) \
-       t(kind, key, failing, workspace, job, run, campaign, provider, key_source, balance, threshold) \
+       $9::text[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[]) \
+       t(kind, key, failing, workspace, job, run, campaign, provider, key_source, balance, threshold, amount, \
+         reference) \
      WHERE failing IS NULL OR failing IN (SELECT key FROM noted) ON CONFLICT DO NOTHING";
 
 /// An UPDATE that must meet every row it is meant for: one that misses a row fails, with its transaction, before
@@ -111,6 +123,8 @@ pub(super) struct Writing {
     learned: Statement,
     ended: Statement,
     lost: Statement,
+    forgotten: Statement,
+    asked: Statement,
     entries: Statement,
     leads: Statement,
     campaigns: Statement,
@@ -129,6 +143,8 @@ impl Writing {
             learned: client.prepare(&meets_all(LEARNED)).await?,
             ended: client.prepare(&meets_all(ENDED)).await?,
             lost: client.prepare(&meets_all(LOST)).await?,
+            forgotten: client.prepare(FORGOTTEN).await?,
+            asked: client.prepare(ASKED).await?,
             entries: client.prepare(ENTRIES).await?,
             leads: client.prepare(&meets_all(LEADS)).await?,
             campaigns: client.prepare(CAMPAIGNS).await?,
@@ -150,6 +166,8 @@ impl Writing {
             Box::pin(self.keep_learned(client, &writes.learned)),
             Box::pin(self.end_attempts(client, &writes.ended, now_ms)),
             Box::pin(self.add_lost(client, &writes.lost)),
+            Box::pin(self.forget_askings(client, &writes.forgotten)),
+            Box::pin(self.note_askings(client, &writes.asked)),
             Box::pin(self.insert_entries(client, &writes.entries, now_ms)),
             Box::pin(self.finish_leads(client, &writes.leads, now_ms)),
             Box::pin(self.stop_campaigns(client, &writes.dry, now_ms)),
@@ -196,7 +214,7 @@ impl Writing {
             &column(rows, |row| int(row.begin.run.get())),
             &column(rows, |row| row.begin.step.to_string()),
             &column(rows, |row| row.begin.fingerprint.as_bytes().as_slice()),
-            &column(rows, |row| row.begin.about.as_ref().map(Address::as_str)),
+            &column(rows, |row| row.begin.about.as_ref().map(About::as_str)),
             &column(rows, |row| row.begin.key_source.as_str()),
             &column(rows, |row| row.begin.config_version.as_str()),
             &column(rows, |row| row.account.0),
@@ -213,7 +231,7 @@ impl Writing {
             &column(rows, |row| int(row.ended.attempt.run.get())),
             &column(rows, |row| row.ended.attempt.step.to_string()),
             &column(rows, |row| row.ended.fingerprint.as_bytes().as_slice()),
-            &column(rows, |row| row.ended.attempt.about.as_ref().map(Address::as_str)),
+            &column(rows, |row| row.ended.attempt.about.as_ref().map(About::as_str)),
             &column(rows, |row| row.ended.attempt.key_source.as_str()),
             &column(rows, |row| row.ended.config_version.as_str()),
             &column(rows, |row| row.end.outcome.as_str()),
@@ -221,6 +239,7 @@ impl Writing {
             &column(rows, |row| row.end.found.as_ref().map(Address::as_str)),
             &column(rows, |row| row.end.claim.map(Verdict::as_str)),
             &column(rows, |row| row.end.source.as_str()),
+            &column(rows, |row| row.product.as_deref()),
             &now_ms,
         ];
         send(client, &self.unmade, rows.len(), values).await
@@ -251,6 +270,7 @@ impl Writing {
             &column(rows, |row| row.end.source.as_str()),
             &column(rows, |row| row.end.duration_ms.cast_signed()),
             &column(rows, |row| is_reusable(&row.end)),
+            &column(rows, |row| row.product.as_deref()),
             &now_ms,
         ];
         send(client, &self.ended, rows.len(), values).await
@@ -262,12 +282,25 @@ impl Writing {
         send(client, &self.lost, rows.len(), &[&ids, &lost, &heard]).await
     }
 
+    async fn forget_askings(&self, client: &Client, rows: &[(Fingerprint, i64)]) -> Result<(), Error> {
+        let values: Values<'_> =
+            &[&column(rows, |(asked, _)| asked.as_bytes().as_slice()), &column(rows, |(_, attempt)| *attempt)];
+        send(client, &self.forgotten, rows.len(), values).await
+    }
+
+    async fn note_askings(&self, client: &Client, rows: &BTreeMap<Fingerprint, i64>) -> Result<(), Error> {
+        let (asked, attempts): (Vec<&[u8]>, Vec<i64>) =
+            rows.iter().map(|(asked, attempt)| (asked.as_bytes().as_slice(), *attempt)).unzip();
+        send(client, &self.asked, rows.len(), &[&asked, &attempts]).await
+    }
+
     async fn insert_entries(&self, client: &Client, rows: &[Taken], now_ms: i64) -> Result<(), Error> {
         let values: Values<'_> = &[
             &column(rows, |row| row.account.0),
             &column(rows, |row| row.charged.negated().nanos()),
             &column(rows, |row| row.balance.nanos()),
             &column(rows, |row| row.attempt),
+            &column(rows, |row| row.asked.as_bytes().as_slice()),
             &now_ms,
         ];
         send(client, &self.entries, rows.len(), values).await
@@ -308,6 +341,8 @@ impl Writing {
             &column(&told, |told| told.key_source),
             &column(&told, |told| told.balance),
             &column(&told, |told| told.threshold),
+            &column(&told, |told| told.amount),
+            &column(&told, |told| told.reference),
             &now_ms,
         ];
         send(client, &self.happenings, rows.len(), values).await
@@ -327,48 +362,4 @@ async fn send(client: &Client, statement: &Statement, rows: usize, values: Value
 
 fn column<'rows, R, T>(rows: &'rows [R], of: impl Fn(&'rows R) -> T) -> Vec<T> {
     rows.iter().map(of).collect()
-}
-
-/// A happening's columns, besides its kind and key.
-#[derive(Default)]
-struct Told<'a> {
-    /// The failing key that it tells of.
-    failing: Option<String>,
-    workspace: Option<&'a str>,
-    job: Option<i64>,
-    run: Option<i32>,
-    campaign: Option<&'a str>,
-    provider: Option<&'a str>,
-    key_source: Option<&'a str>,
-    balance: Option<i64>,
-    threshold: Option<i64>,
-}
-
-fn tell(what: &Happening) -> Told<'_> {
-    let told = Told::default();
-    match what {
-        Happening::WalletLow { workspace, balance, threshold }
-        | Happening::WalletEmpty { workspace, balance, threshold } => Told {
-            workspace: Some(workspace.as_str()),
-            balance: Some(balance.nanos()),
-            threshold: Some(threshold.nanos()),
-            ..told
-        },
-        Happening::CampaignDeactivated { workspace, campaign } => {
-            Told { workspace: Some(workspace.as_str()), campaign: Some(campaign), ..told }
-        }
-        Happening::KeyRejected { workspace, provider, key_source } => Told {
-            failing: Some(failing_key(workspace.as_ref(), provider, what.kind())),
-            workspace: workspace.as_ref().map(WorkspaceId::as_str),
-            provider: Some(provider.as_str()),
-            key_source: Some(key_source.as_str()),
-            ..told
-        },
-        Happening::ProviderOutOfCredits { provider } => {
-            Told { failing: Some(failing_key(None, provider, what.kind())), provider: Some(provider.as_str()), ..told }
-        }
-        Happening::JobCompleted { workspace, job, run } => {
-            Told { workspace: Some(workspace.as_str()), job: Some(job.0), run: Some(int(run.get())), ..told }
-        }
-    }
 }

@@ -1,5 +1,6 @@
 //! The journal's rows as they are read: attempts, trails, and what overtaken owners had learned.
 
+use crate::domain::About;
 use crate::domain::Address;
 use crate::domain::AnswerSource;
 use crate::domain::Attempt;
@@ -9,7 +10,9 @@ use crate::domain::AttemptState;
 use crate::domain::ConfigVersion;
 use crate::domain::Fingerprint;
 use crate::domain::Outcome;
+use crate::domain::Product;
 use crate::domain::Run;
+use crate::domain::Step;
 use crate::domain::Usd;
 use crate::domain::Verdict;
 use crate::jobs::Learned;
@@ -18,6 +21,8 @@ use crate::ledger::AccountId;
 use crate::ledger::JobKey;
 use crate::ledger::LeadNo;
 use crate::ledger::LedgerError;
+use crate::store::product::read_product;
+use crate::store::product::write_product;
 use crate::store::rows::Hold;
 use crate::store::rows::Known;
 use crate::store::rows::ids_of_lead;
@@ -35,21 +40,30 @@ use rusqlite::Row;
 use serde::Deserialize;
 use serde::Serialize;
 
+/// The columns that [`read_attempt`] reads. The text of a page that was taken from an earlier attempt is the newest
+/// that answers the question. Without the words the planner may walk the journal for it.
+const ATTEMPT: &str = "n, run, step, about, key_source, handle, outcome, detail, found, claim, source, charged, \
+     duration_ms, CASE WHEN source = 'cached' AND outcome = 'scraped' THEN \
+       (SELECT o.product FROM attempts AS o INDEXED BY attempts_reusable \
+        WHERE o.fingerprint = attempts.fingerprint AND o.reusable = 1 ORDER BY o.ended_at DESC LIMIT 1) \
+     ELSE product END";
+
 /// The attempt of this id, if there is one.
 pub(super) fn find_known(connection: &Connection, id: i64) -> Result<Option<Known>, LedgerError> {
-    let sql = "SELECT n, run, step, about, key_source, handle, outcome, detail, found, claim, source, charged, \
-               duration_ms, fingerprint, account, amount, hold, learned, handle IS NOT NULL, heard FROM attempts \
-               WHERE id = ?1";
-    find(connection, sql, [id], |row| {
+    let sql = format!(
+        "SELECT {ATTEMPT}, fingerprint, account, amount, hold, learned, handle IS NOT NULL, heard FROM attempts \
+         WHERE id = ?1"
+    );
+    find(connection, &sql, [id], |row| {
         let attempt = read_attempt(row)?;
-        let hold = match row.get::<_, Option<i64>>(14)?.map(AccountId) {
+        let hold = match row.get::<_, Option<i64>>(15)?.map(AccountId) {
             None => None,
             Some(account) => {
-                Some(Hold { account, amount: usd(row, 15)?, state: word(row, 16)?, charged: usd(row, 11)? })
+                Some(Hold { account, amount: usd(row, 16)?, state: word(row, 17)?, charged: usd(row, 11)? })
             }
         };
-        let (fingerprint, learned) = (fingerprint(row, 13)?, read_learned(row, 17)?);
-        let (is_deferred, heard) = (row.get(18)?, row.get(19)?);
+        let (fingerprint, learned) = (fingerprint(row, 14)?, read_learned(row, 18)?);
+        let (is_deferred, heard) = (row.get(19)?, row.get(20)?);
         Ok(Known { end: attempt.end().cloned(), step: attempt.step, fingerprint, hold, learned, is_deferred, heard })
     })
 }
@@ -60,11 +74,17 @@ pub(super) fn find_reusable(
     asked: Fingerprint,
     since_ms: i64,
 ) -> Result<Option<AttemptEnd>, LedgerError> {
-    let sql = "SELECT outcome, detail, found, claim FROM attempts \
+    let sql = "SELECT outcome, detail, found, claim, product FROM attempts \
                WHERE fingerprint = ?1 AND reusable = 1 AND ended_at >= ?2 ORDER BY ended_at DESC LIMIT 1";
     find(connection, sql, (asked.as_bytes(), since_ms), |row| {
         let end = AttemptEnd::not_asked(outcome(row, 0, 1)?.ok_or_else(|| unreadable(0, "NULL"))?);
-        Ok(AttemptEnd { found: address(row, 2)?, claim: optional_word(row, 3)?, source: AnswerSource::Cached, ..end })
+        Ok(AttemptEnd {
+            found: address(row, 2)?,
+            claim: optional_word(row, 3)?,
+            product: product(row, 4)?,
+            source: AnswerSource::Cached,
+            ..end
+        })
     })
 }
 
@@ -74,13 +94,14 @@ pub(super) fn read_trail(
     job: JobKey,
     lead: LeadNo,
 ) -> Result<(Vec<Attempt>, Vec<Learned>), LedgerError> {
-    let sql = "SELECT n, run, step, about, key_source, handle, outcome, detail, found, claim, source, charged, \
-               duration_ms, CASE WHEN outcome IS NULL THEN learned END FROM attempts \
-               WHERE id BETWEEN ?1 AND ?2 ORDER BY id";
+    let sql = format!(
+        "SELECT {ATTEMPT}, CASE WHEN outcome IS NULL THEN learned END FROM attempts \
+         WHERE id BETWEEN ?1 AND ?2 ORDER BY id"
+    );
     let mut learned = Vec::new();
-    let attempts = all(connection, sql, ids_of_lead(job, lead)?, |row| {
+    let attempts = all(connection, &sql, ids_of_lead(job, lead)?, |row| {
         let attempt = read_attempt(row)?;
-        learned.extend(read_learned(row, 13)?.map(|(end, owed)| Learned { n: attempt.n, end, owed }));
+        learned.extend(read_learned(row, 14)?.map(|(end, owed)| Learned { n: attempt.n, end, owed }));
         Ok(attempt)
     })?;
     Ok((attempts, learned))
@@ -92,20 +113,21 @@ pub(super) fn stored_trail(
     job: JobKey,
     lead: LeadNo,
 ) -> Result<Vec<StoredAttempt>, LedgerError> {
-    let sql = "SELECT n, run, step, about, key_source, handle, outcome, detail, found, claim, source, charged, \
-               duration_ms, began_at, config, CASE WHEN hold IS NULL THEN NULL ELSE amount END FROM attempts \
-               WHERE id BETWEEN ?1 AND ?2 ORDER BY id";
-    all(connection, sql, ids_of_lead(job, lead)?, |row| {
+    let sql = format!(
+        "SELECT {ATTEMPT}, began_at, config, CASE WHEN hold IS NULL THEN NULL ELSE amount END FROM attempts \
+         WHERE id BETWEEN ?1 AND ?2 ORDER BY id"
+    );
+    all(connection, &sql, ids_of_lead(job, lead)?, |row| {
         Ok(StoredAttempt {
             attempt: read_attempt(row)?,
-            began_ms: row.get(13)?,
-            config_version: ConfigVersion::new(row.get::<_, String>(14)?),
-            held: optional_usd(row, 15)?,
+            began_ms: row.get(14)?,
+            config_version: ConfigVersion::new(row.get::<_, String>(15)?),
+            held: optional_usd(row, 16)?,
         })
     })
 }
 
-/// Reads an attempt from the first thirteen columns of [`read_trail`].
+/// Reads an attempt from the columns of [`ATTEMPT`], the first of their row.
 fn read_attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
     let handle: Option<String> = row.get(5)?;
     let state = match (outcome(row, 6, 7)?, handle) {
@@ -119,16 +141,24 @@ fn read_attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
             source: word(row, 10)?,
             cost: usd(row, 11)?,
             duration_ms: row.get(12)?,
+            product: product(row, 13)?,
         }),
     };
+    let step: Step = word(row, 2)?;
+    let about: Option<String> = row.get(3)?;
     Ok(Attempt {
         n: AttemptNo::new(row.get(0)?),
         run: Run::new(row.get(1)?),
-        step: word(row, 2)?,
-        about: address(row, 3)?,
+        about: about.and_then(|text| About::parse(step.operation, &text)),
+        step,
         key_source: word(row, 4)?,
         state,
     })
+}
+
+fn product(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Product>> {
+    let Some(text) = row.get::<_, Option<String>>(column)? else { return Ok(None) };
+    read_product(&text).map(Some).map_err(|_| unreadable(column, "what an attempt brought"))
 }
 
 fn outcome(row: &Row<'_>, word: usize, detail: usize) -> rusqlite::Result<Option<Outcome>> {
@@ -148,6 +178,8 @@ struct Kept {
     handle: Option<String>,
     duration_ms: u64,
     owed: i64,
+    /// As the column of that name; a version before it wrote none.
+    product: Option<String>,
 }
 
 /// The text that keeps what an overtaken owner had learned.
@@ -160,6 +192,7 @@ pub(super) fn write_learned(end: &AttemptEnd, owed: Usd) -> Result<String, Ledge
         handle: end.handle.clone(),
         duration_ms: end.duration_ms,
         owed: owed.nanos(),
+        product: write_product(end)?,
     };
     serde_json::to_string(&kept).map_err(|error| LedgerError::Corrupt(error.to_string()))
 }
@@ -175,10 +208,15 @@ fn parse_learned(text: &str) -> Option<(AttemptEnd, Usd)> {
         None => None,
         Some(claim) => Some(claim.parse().ok()?),
     };
+    let product = match kept.product {
+        None => None,
+        Some(product) => Some(read_product(&product).ok()?),
+    };
     let end = AttemptEnd {
         outcome: Outcome::parse(&kept.outcome, kept.detail.as_deref())?,
         found: kept.found.and_then(|found| Address::parse(&found)),
         claim,
+        product,
         handle: kept.handle,
         source: AnswerSource::Called,
         cost: Usd::ZERO,
@@ -193,7 +231,7 @@ mod tests {
 
     #[test]
     fn what_was_learned_is_read_as_it_was_kept() {
-        let end = AttemptEnd {
+        let found = AttemptEnd {
             found: Address::parse("ada@acme.test"),
             claim: Some(Verdict::CatchAll),
             handle: Some("h-1".to_owned()),
@@ -201,8 +239,23 @@ mod tests {
             duration_ms: 412,
             ..AttemptEnd::not_asked(Outcome::Found)
         };
+        let scraped = AttemptEnd {
+            product: Some(Product::Text("# Acme \"{}\"".into())),
+            source: AnswerSource::Called,
+            ..AttemptEnd::not_asked(Outcome::Scraped)
+        };
         let owed = Usd::from_nanos(12_500_000);
-        assert_eq!(parse_learned(&write_learned(&end, owed).unwrap()), Some((end, owed)));
+        for end in [found, scraped] {
+            assert_eq!(parse_learned(&write_learned(&end, owed).unwrap()), Some((end, owed)));
+        }
         assert_eq!(parse_learned("{}"), None);
+    }
+
+    #[test]
+    fn what_an_earlier_version_kept_is_read() {
+        let text = "{\"outcome\":\"found\",\"detail\":null,\"found\":\"ada@acme.test\",\"claim\":null,\
+                    \"handle\":null,\"duration_ms\":4,\"owed\":7}";
+        let (end, owed) = parse_learned(text).unwrap();
+        assert_eq!((end.outcome, end.product, end.duration_ms, owed), (Outcome::Found, None, 4, Usd::from_nanos(7)));
     }
 }

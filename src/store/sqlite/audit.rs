@@ -61,6 +61,17 @@ const RULES: &[(&str, &str)] = &[
         "SELECT j.job_id, sum(t.amount), 0 FROM attempts t JOIN jobs j ON j.id = t.job \
          WHERE (?1 IS NULL OR j.workspace = ?1) AND (t.hold IS 'open') <> (t.outcome IS NULL) GROUP BY t.job",
     ),
+    (
+        "more than one request for money in flight, of wallet",
+        "SELECT a.workspace, sum(r.amount), max(r.amount) FROM recharges r JOIN accounts a ON a.id = r.account \
+         WHERE r.state = 'asked' AND (?1 IS NULL OR a.workspace = ?1) GROUP BY a.workspace HAVING count(*) > 1",
+    ),
+    (
+        "a request for money that is paid without its top-up, or the reverse, of wallet",
+        "SELECT a.workspace, r.amount, coalesce(e.amount, 0) FROM recharges r JOIN accounts a ON a.id = r.account \
+         LEFT JOIN entries e ON e.account = r.account AND e.reference = r.reference AND e.kind = 'top_up' \
+         WHERE (?1 IS NULL OR a.workspace = ?1) AND (r.state = 'paid') <> (e.seq IS NOT NULL) LIMIT 100",
+    ),
 ];
 
 /// A running balance must follow from the one before it, entry by entry.

@@ -9,6 +9,7 @@ use crate::ledger::JobKey;
 use crate::ledger::Later;
 use crate::ledger::LedgerError;
 use crate::ledger::Outbox;
+use crate::ledger::Stopper;
 use crate::ledger::StoredHappening;
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::statements::after_ms;
@@ -74,6 +75,8 @@ struct Columns<'h> {
     key_source: Option<&'static str>,
     balance: Option<i64>,
     threshold: Option<i64>,
+    amount: Option<i64>,
+    reference: Option<&'h str>,
 }
 
 impl<'h> Columns<'h> {
@@ -86,9 +89,23 @@ impl<'h> Columns<'h> {
                 threshold: Some(threshold.nanos()),
                 ..Self::default()
             },
-            Happening::CampaignDeactivated { workspace, campaign } => {
+            Happening::CampaignDeactivated { workspace, campaign, by } => Self {
+                workspace: Some(workspace),
+                campaign: Some(campaign),
+                reference: Some(by.as_str()),
+                ..Self::default()
+            },
+            Happening::CampaignActivated { workspace, campaign }
+            | Happening::CampaignRefused { workspace, campaign } => {
                 Self { workspace: Some(workspace), campaign: Some(campaign), ..Self::default() }
             }
+            Happening::RechargeRequested { workspace, amount, reference }
+            | Happening::RechargeFailed { workspace, amount, reference } => Self {
+                workspace: Some(workspace),
+                amount: Some(amount.nanos()),
+                reference: Some(reference),
+                ..Self::default()
+            },
             Happening::KeyRejected { workspace, provider, key_source } => Self {
                 workspace: workspace.as_ref(),
                 provider: Some(provider),
@@ -111,7 +128,8 @@ pub(super) fn insert_happening(
     now_ms: i64,
 ) -> Result<(), LedgerError> {
     let sql = "INSERT INTO happenings (kind, key, at, workspace, job, run, campaign, provider, key_source, balance, \
-               threshold) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING";
+               threshold, amount, reference) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
+               ON CONFLICT DO NOTHING";
     let columns = Columns::of(what);
     let values = (
         what.kind(),
@@ -125,6 +143,8 @@ pub(super) fn insert_happening(
         columns.key_source,
         columns.balance,
         columns.threshold,
+        columns.amount,
+        columns.reference,
     );
     execute(connection, sql, values).map(drop)
 }
@@ -135,7 +155,8 @@ fn take(connection: &Connection, limit: u32, lease: Duration) -> Result<Vec<Stor
     let sql = format!(
         "UPDATE happenings SET taken_until = ?2 WHERE seq IN \
            (SELECT seq FROM happenings WHERE taken_until < ?1 AND kind IN ({}) ORDER BY seq LIMIT ?3) \
-         RETURNING seq, key, at, kind, workspace, job, run, campaign, provider, key_source, balance, threshold",
+         RETURNING seq, key, at, kind, workspace, job, run, campaign, provider, key_source, balance, threshold, \
+           amount, reference",
         kinds.join(", ")
     );
     let mut taken = all(connection, &sql, (now_ms, after_ms(now_ms, lease), limit), |row| {
@@ -157,7 +178,16 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Happening> {
             Happening::WalletEmpty { workspace: workspace()?, balance: usd(row, 10)?, threshold: usd(row, 11)? }
         }
         "weir.campaign_deactivated.v1" => {
-            Happening::CampaignDeactivated { workspace: workspace()?, campaign: row.get(7)? }
+            let by = Stopper::parse(row.get::<_, Option<String>>(13)?.as_deref());
+            Happening::CampaignDeactivated { workspace: workspace()?, campaign: row.get(7)?, by }
+        }
+        "weir.campaign_activated.v1" => Happening::CampaignActivated { workspace: workspace()?, campaign: row.get(7)? },
+        "weir.campaign_refused.v1" => Happening::CampaignRefused { workspace: workspace()?, campaign: row.get(7)? },
+        "weir.recharge_requested.v1" => {
+            Happening::RechargeRequested { workspace: workspace()?, amount: usd(row, 12)?, reference: row.get(13)? }
+        }
+        "weir.recharge_failed.v1" => {
+            Happening::RechargeFailed { workspace: workspace()?, amount: usd(row, 12)?, reference: row.get(13)? }
         }
         "weir.key_rejected.v1" => Happening::KeyRejected {
             workspace: row.get::<_, Option<String>>(4)?.map(WorkspaceId::new),

@@ -10,7 +10,6 @@ use crate::domain::Reason;
 use crate::domain::Run;
 use crate::domain::Status;
 use crate::domain::Usd;
-use crate::domain::WaterfallName;
 use crate::domain::WorkspaceId;
 use crate::jobs::Held;
 use crate::jobs::LeadResult;
@@ -18,11 +17,14 @@ use crate::jobs::NewJob;
 use crate::jobs::Progress;
 use crate::jobs::Reply;
 use crate::jobs::StoredJob;
+use crate::jobs::Work;
 use crate::ledger::AccountId;
 use crate::ledger::Happening;
 use crate::ledger::JobKey;
 use crate::ledger::LeadNo;
 use crate::ledger::LedgerError;
+use crate::store::brief::read_work;
+use crate::store::brief::write_brief;
 use crate::store::rows::ids_of_lead;
 use crate::store::sqlite::happenings::insert_happening;
 use crate::store::sqlite::ledger::open_account;
@@ -34,13 +36,14 @@ use crate::store::sqlite::statements::fingerprint;
 use crate::store::sqlite::statements::missing;
 use crate::store::sqlite::statements::optional_usd;
 use crate::store::sqlite::statements::optional_word;
+use crate::store::sqlite::statements::unreadable;
 use crate::store::sqlite::statements::usd;
 use crate::store::sqlite::statements::word;
 use rusqlite::Connection;
 use rusqlite::Row;
 
 const JOB: &str = "SELECT id, job_id, workspace, account, waterfall, content, state, run, max_spend, funded, leads, \
-     slice_size, held, campaign, reply_to, correlation_id FROM jobs";
+     slice_size, held, campaign, reply_to, correlation_id, kind, brief FROM jobs";
 
 fn read_job(row: &Row<'_>) -> rusqlite::Result<StoredJob> {
     let (reply_to, correlation_id): (Option<String>, Option<String>) = (row.get(14)?, row.get(15)?);
@@ -49,7 +52,7 @@ fn read_job(row: &Row<'_>) -> rusqlite::Result<StoredJob> {
         id: JobId::new(row.get::<_, String>(1)?),
         workspace: WorkspaceId::new(row.get::<_, String>(2)?),
         account: AccountId(row.get(3)?),
-        waterfall: WaterfallName::new(row.get::<_, String>(4)?),
+        work: work(row)?,
         content: fingerprint(row, 5)?,
         state: word(row, 6)?,
         run: Run::new(row.get(7)?),
@@ -61,6 +64,11 @@ fn read_job(row: &Row<'_>) -> rusqlite::Result<StoredJob> {
         campaign: row.get::<_, Option<String>>(13)?.map(CampaignId::new),
         reply: reply_to.map(|to| Reply { to, correlation_id }),
     })
+}
+
+fn work(row: &Row<'_>) -> rusqlite::Result<Work> {
+    let (name, kind, brief): (String, String, Option<String>) = (row.get(4)?, row.get(16)?, row.get(17)?);
+    read_work(&kind, &name, brief.as_deref()).map_err(|_| unreadable(16, &kind))
 }
 
 pub(super) fn find_job(connection: &Connection, id: &JobId) -> Result<Option<StoredJob>, LedgerError> {
@@ -83,14 +91,14 @@ pub(super) fn list_jobs(connection: &Connection) -> Result<Vec<StoredJob>, Ledge
 pub(super) fn create_job(connection: &Connection, job: &NewJob) -> Result<StoredJob, LedgerError> {
     let account = open_account(connection, &job.workspace)?;
     let sql = "INSERT INTO jobs (job_id, workspace, account, kind, state, waterfall, content, slice_size, max_spend, \
-               auto_resume, campaign, reply_to, correlation_id, created_at, updated_at) \
-               VALUES (?1, ?2, ?3, 'enrich', 'loading', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12) \
+               auto_resume, campaign, reply_to, correlation_id, created_at, updated_at, brief) \
+               VALUES (?1, ?2, ?3, ?13, 'loading', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, ?14) \
                ON CONFLICT (job_id) DO NOTHING";
     let values = (
         job.id.as_str(),
         job.workspace.as_str(),
         account.0,
-        job.waterfall.as_str(),
+        job.work.name(),
         job.content.as_bytes(),
         job.slice_size,
         job.max_spend.map(Usd::nanos),
@@ -99,13 +107,17 @@ pub(super) fn create_job(connection: &Connection, job: &NewJob) -> Result<Stored
         job.reply.as_ref().map(|reply| reply.to.as_str()),
         job.reply.as_ref().and_then(|reply| reply.correlation_id.as_deref()),
         clock::wall_ms(),
+        job.work.kind(),
+        write_brief(&job.work)?,
     );
     if execute(connection, sql, values)? == 0 {
         return Err(LedgerError::Conflict { what: format!("the job id {}", job.id) });
     }
     if let Some(campaign) = &job.campaign {
-        let sql = "INSERT INTO campaigns (workspace, campaign) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
-        execute(connection, sql, (job.workspace.as_str(), campaign.as_str()))?;
+        // One that is first named while the wallet is dry would never be told of: it begins when somebody activates it.
+        let sql = "INSERT INTO campaigns (workspace, campaign, active) \
+                   SELECT ?1, ?2, NOT empty_told FROM accounts WHERE id = ?3 ON CONFLICT DO NOTHING";
+        execute(connection, sql, (job.workspace.as_str(), campaign.as_str(), account.0))?;
     }
     find_job(connection, &job.id)?.ok_or_else(|| missing("a new job"))
 }

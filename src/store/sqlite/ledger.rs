@@ -10,6 +10,7 @@ use crate::ledger::Audit;
 use crate::ledger::Balance;
 use crate::ledger::Booking;
 use crate::ledger::Boundary;
+use crate::ledger::Burn;
 use crate::ledger::Entry;
 use crate::ledger::EntryKind;
 use crate::ledger::JobKey;
@@ -19,6 +20,8 @@ use crate::ledger::LedgerError;
 use crate::ledger::Pending;
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::audit;
+use crate::store::sqlite::burn;
+use crate::store::sqlite::recharges;
 use crate::store::sqlite::statements::all;
 use crate::store::sqlite::statements::count;
 use crate::store::sqlite::statements::execute;
@@ -71,6 +74,11 @@ impl Ledger for SqliteStore {
         }))
     }
 
+    fn burn(&self, workspace: &WorkspaceId) -> Later<'_, Option<Burn>> {
+        let workspace = workspace.clone();
+        Box::pin(self.read(move |connection| burn::read_burn(connection, &workspace)))
+    }
+
     fn entries(&self, workspace: &WorkspaceId, after: i64, limit: u32) -> Later<'_, Vec<Entry>> {
         let workspace = workspace.clone();
         Box::pin(self.read(move |connection| {
@@ -90,7 +98,7 @@ impl Ledger for SqliteStore {
     }
 }
 
-fn find_account(connection: &Connection, workspace: &WorkspaceId) -> Result<Option<AccountId>, LedgerError> {
+pub(super) fn find_account(connection: &Connection, workspace: &WorkspaceId) -> Result<Option<AccountId>, LedgerError> {
     let sql = "SELECT id FROM accounts WHERE workspace = ?1 AND bucket = 'metered'";
     find(connection, sql, [workspace.as_str()], |row| Ok(AccountId(row.get(0)?)))
 }
@@ -136,6 +144,7 @@ pub(super) fn book(connection: &Connection, kind: EntryKind, booking: &Booking) 
     execute(connection, sql, (account.0, clock::wall_ms(), words.0, amounts.0, amounts.1, words.1, words.2))?;
     if kind == EntryKind::TopUp {
         note_top_up(connection, account)?;
+        recharges::answer(connection, account, booking)?;
     }
     Ok(true)
 }

@@ -34,8 +34,8 @@ fn require_current(connection: &Connection, load: Load) -> Result<(), LoadError>
     find(connection, sql, (load.job.0, load.number), |_| Ok(()))?.ok_or(LoadError::Superseded)
 }
 
-/// Stores leads. One like an earlier one becomes its copy; one that cannot be used has ended before it
-/// began.
+/// Stores leads. One like an earlier one becomes its copy, unless each is to be written for; one that cannot be
+/// used has ended before it began.
 pub(super) fn insert_leads(connection: &Connection, load: Load, leads: &[NewLead]) -> Result<(), LoadError> {
     let insert = "INSERT INTO leads (job, n, lead_id, fields, fingerprint, copy_of, ended, status, reason, ended_at) \
                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (job, lead_id) DO NOTHING";
@@ -45,11 +45,12 @@ pub(super) fn insert_leads(connection: &Connection, load: Load, leads: &[NewLead
         return Err(LoadError::TooMany { most });
     }
     let (job, now_ms) = (load.job, clock::wall_ms());
+    let has_copies = has_copies(connection, job)?;
     for new in leads {
         let unusable = new.lead.is_none();
         let lead = new.lead.clone().unwrap_or_default();
         let alike = lead.fingerprint();
-        let original = if unusable { None } else { find_original(connection, job, alike)? };
+        let original = if unusable || !has_copies { None } else { find_original(connection, job, alike)? };
         let status = unusable.then_some(Status::Skipped.as_str());
         let reason = unusable.then_some(Reason::InvalidInput.as_str());
         let ended = unusable || original.is_some();
@@ -65,6 +66,12 @@ pub(super) fn insert_leads(connection: &Connection, load: Load, leads: &[NewLead
         }
     }
     Ok(())
+}
+
+/// Do identical leads of the job share one result?
+fn has_copies(connection: &Connection, job: JobKey) -> Result<bool, LedgerError> {
+    let sql = "SELECT kind = 'enrich' FROM jobs WHERE id = ?1";
+    Ok(find(connection, sql, [job.0], |row| row.get(0))?.unwrap_or_default())
 }
 
 fn find_original(connection: &Connection, job: JobKey, alike: Fingerprint) -> Result<Option<u32>, LedgerError> {

@@ -5,12 +5,15 @@
 
 mod attempts;
 mod audit;
+mod burn;
+mod campaigns;
 mod committer;
 mod happenings;
 mod job_rows;
 mod jobs;
 mod ledger;
 mod loads;
+mod recharges;
 mod roster;
 mod rows;
 mod runs;
@@ -43,7 +46,12 @@ const READER_CACHE_KIB: i64 = 2 * 1024;
 const WAL_PAGES: i64 = 8 * 1024;
 const PREPARED: usize = 128;
 /// Forward-only; the store's `user_version` counts those applied.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/001.sql"), include_str!("migrations/002.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/001.sql"),
+    include_str!("migrations/002.sql"),
+    include_str!("migrations/003.sql"),
+    include_str!("migrations/004.sql"),
+];
 
 /// The embedded store.
 pub struct SqliteStore {
@@ -169,5 +177,47 @@ fn store_error(error: &rusqlite::Error) -> LedgerError {
     match error.sqlite_error_code() {
         None | Some(ConstraintViolation | DatabaseCorrupt | NotADatabase) => LedgerError::Corrupt(error.to_string()),
         Some(_) => LedgerError::Unavailable(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::About;
+    use crate::domain::Address;
+    use crate::domain::Outcome;
+    use crate::domain::Usd;
+    use crate::domain::Verdict;
+    use crate::domain::WaterfallName;
+    use crate::jobs::Jobs;
+    use crate::jobs::Work;
+    use crate::ledger::LeadNo;
+
+    /// What version 2 has left: a job of one lead, whose address was verified.
+    const VERIFIED: &str = "INSERT INTO accounts (workspace, bucket) VALUES ('acme', 'metered');
+         INSERT INTO jobs (job_id, workspace, account, kind, state, waterfall, content, slice_size, leads, done, spent,
+           created_at, updated_at)
+           VALUES ('list', 'acme', 1, 'enrich', 'completed', 'default', zeroblob(16), 1, 1, 1, 7, 0, 0);
+         INSERT INTO attempts (id, run, step, fingerprint, about, key_source, config, began_at, account, hold, amount,
+           charged, outcome, source, ended_at)
+           VALUES ((1 << 44) | (1 << 14) | 1, 1, 'zerobounce.verify_email', zeroblob(16), 'ada@acme.test', 'house', 'c', 0,
+             1, 'settled', 7, 7, 'valid', 'called', 5);
+         PRAGMA user_version = 2;";
+
+    #[tokio::test]
+    async fn a_store_of_version_2_is_upgraded_and_its_trails_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weir.db");
+        let version_2 = [MIGRATIONS[0], MIGRATIONS[1], VERIFIED].concat();
+        Connection::open(&path).unwrap().execute_batch(&version_2).unwrap();
+
+        let store = SqliteStore::open(&path, Nature::Paid).unwrap();
+        let jobs = store.list_jobs().await.unwrap();
+        assert_eq!(jobs[0].work, Work::Enrich(WaterfallName::new("default")));
+        let trail = store.trail(jobs[0].key, LeadNo(1)).await.unwrap();
+        assert_eq!(trail[0].attempt.about, Address::parse("ada@acme.test").map(About::Address));
+        let end = trail[0].attempt.end().unwrap();
+        assert_eq!((end.outcome, end.cost), (Outcome::Judged(Verdict::Valid), Usd::from_nanos(7)));
+        assert_eq!(end.product, None);
     }
 }

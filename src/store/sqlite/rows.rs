@@ -1,6 +1,7 @@
 //! What the group commit reads and writes, in one immediate transaction.
 
 use crate::clock;
+use crate::domain::About;
 use crate::domain::Address;
 use crate::domain::AttemptEnd;
 use crate::domain::AttemptNo;
@@ -20,8 +21,10 @@ use crate::ledger::JobKey;
 use crate::ledger::LeadKey;
 use crate::ledger::LedgerError;
 use crate::ledger::SliceNo;
+use crate::ledger::Stopper;
 use crate::ledger::rules::JobMoney;
 use crate::ledger::rules::Settlement;
+use crate::store::product::write_product;
 use crate::store::rows::AccountRow;
 use crate::store::rows::HoldState;
 use crate::store::rows::JobRow;
@@ -135,6 +138,23 @@ impl Rows for SqliteRows<'_> {
         attempts::find_reusable(&self.transaction, begin.fingerprint, since_ms)
     }
 
+    fn asked_by(&mut self, asked: Fingerprint) -> Result<Option<i64>, LedgerError> {
+        let sql = "SELECT k.attempt FROM askings k JOIN attempts t ON t.id = k.attempt \
+                   WHERE k.fingerprint = ?1 AND t.outcome IS NULL";
+        find(&self.transaction, sql, [asked.as_bytes()], |row| row.get(0))
+    }
+
+    fn note_asking(&mut self, asked: Fingerprint, attempt: i64) -> Result<(), LedgerError> {
+        let sql = "INSERT INTO askings (fingerprint, attempt) VALUES (?1, ?2) \
+                   ON CONFLICT (fingerprint) DO UPDATE SET attempt = excluded.attempt";
+        execute(&self.transaction, sql, (asked.as_bytes(), attempt)).map(drop)
+    }
+
+    fn forget_asking(&mut self, asked: Fingerprint, attempt: i64) -> Result<(), LedgerError> {
+        let sql = "DELETE FROM askings WHERE fingerprint = ?1 AND attempt = ?2";
+        execute(&self.transaction, sql, (asked.as_bytes(), attempt)).map(drop)
+    }
+
     fn insert_begun(&mut self, lead: LeadKey, account: AccountId, begin: &Begin) -> Result<bool, LedgerError> {
         let sql = "INSERT INTO attempts (id, run, step, fingerprint, about, key_source, config, began_at, account, \
                    hold, amount, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'open', ?10, ?11) \
@@ -144,7 +164,7 @@ impl Rows for SqliteRows<'_> {
             begin.run.get(),
             begin.step.to_string(),
             begin.fingerprint.as_bytes(),
-            begin.about.as_ref().map(Address::as_str),
+            begin.about.as_ref().map(About::as_str),
             begin.key_source.as_str(),
             begin.config_version.as_str(),
             self.now_ms,
@@ -157,15 +177,15 @@ impl Rows for SqliteRows<'_> {
 
     fn insert_unmade(&mut self, lead: LeadKey, ended: &Ended, end: &AttemptEnd) -> Result<bool, LedgerError> {
         let sql = "INSERT INTO attempts (id, run, step, fingerprint, about, key_source, config, began_at, ended_at, \
-                   outcome, detail, found, claim, source) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT DO NOTHING";
+                   outcome, detail, found, claim, source, product) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT DO NOTHING";
         let attempt = &ended.attempt;
         let values = (
             id_of(lead, attempt.n)?,
             attempt.run.get(),
             attempt.step.to_string(),
             ended.fingerprint.as_bytes(),
-            attempt.about.as_ref().map(Address::as_str),
+            attempt.about.as_ref().map(About::as_str),
             attempt.key_source.as_str(),
             ended.config_version.as_str(),
             self.now_ms,
@@ -174,6 +194,7 @@ impl Rows for SqliteRows<'_> {
             end.found.as_ref().map(Address::as_str),
             end.claim.map(Verdict::as_str),
             end.source.as_str(),
+            write_product(end)?,
         );
         Ok(execute(&self.transaction, sql, values)? > 0)
     }
@@ -186,7 +207,8 @@ impl Rows for SqliteRows<'_> {
         only_open: Option<(AccountId, Usd)>,
     ) -> Result<bool, LedgerError> {
         let sql = "UPDATE attempts SET hold = ?2, charged = ?3, lost = lost + ?4, outcome = ?5, detail = ?6, found = ?7, \
-                   claim = ?8, source = ?9, duration_ms = ?10, ended_at = ?11, reusable = ?12, learned = NULL \
+                   claim = ?8, source = ?9, duration_ms = ?10, ended_at = ?11, reusable = ?12, \
+                   product = ?15, learned = NULL \
                    WHERE id = ?1 AND (?13 IS NULL \
                      OR (hold = 'open' AND account = ?13 AND amount = ?14 AND learned IS NULL))";
         let (account, amount) = only_open.map(|(account, amount)| (account.0, amount.nanos())).unzip();
@@ -205,6 +227,7 @@ impl Rows for SqliteRows<'_> {
             is_reusable(end),
             account,
             amount,
+            write_product(end)?,
         );
         Ok(execute(&self.transaction, sql, values)? > 0)
     }
@@ -267,7 +290,10 @@ impl Rows for SqliteRows<'_> {
         campaigns.sort_unstable();
         for campaign in campaigns {
             let key = format!("{key}/{campaign}");
-            self.happened(&key, &Happening::CampaignDeactivated { workspace: workspace.clone(), campaign })?;
+            self.happened(
+                &key,
+                &Happening::CampaignDeactivated { workspace: workspace.clone(), campaign, by: Stopper::Wallet },
+            )?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use crate::jobs::JobState;
 use crate::jobs::StoredJob;
 use crate::ledger::JobKey;
 use crate::ledger::LedgerError;
+use crate::store::sqlite::campaigns;
 use crate::store::sqlite::job_rows::find_stored;
 use crate::store::sqlite::job_rows::read_stored;
 use crate::store::sqlite::statements::execute;
@@ -49,7 +50,7 @@ pub(super) fn resume(connection: &Connection, key: JobKey) -> Result<Resumed, Le
     }
     let sql = "UPDATE jobs SET resume_again = (resume_asked OR resume_again) AND ?2, resume_asked = 0 WHERE id = ?1";
     execute(connection, sql, (key.0, at_work))?;
-    activate_campaign(connection, &job)?;
+    campaigns::activate_for(connection, &job)?;
     Ok(Resumed { leads, opened })
 }
 
@@ -104,13 +105,6 @@ fn open_slices(connection: &Connection, job: &StoredJob, run: Run) -> Result<(),
     execute(connection, open, (job.key.0, run.get()))?;
     let announce = "UPDATE slices SET queued_at = NULL WHERE job = ?1 AND open = 1 AND lease_until <= ?2";
     execute(connection, announce, (job.key.0, clock::wall_ms())).map(drop)
-}
-
-fn activate_campaign(connection: &Connection, job: &StoredJob) -> Result<(), LedgerError> {
-    let Some(campaign) = &job.campaign else { return Ok(()) };
-    let sql = "UPDATE campaigns SET active = 1 WHERE workspace = ?1 AND campaign = ?2 \
-               AND EXISTS (SELECT 1 FROM accounts WHERE id = ?3 AND balance > 0)";
-    execute(connection, sql, (job.workspace.as_str(), campaign.as_str(), job.account.0)).map(drop)
 }
 
 /// Resumes one job that asks for it, and says whether there is something to do in it; `None`: none asks. One

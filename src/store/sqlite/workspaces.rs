@@ -3,14 +3,15 @@
 use crate::domain::ProviderName;
 use crate::domain::Usd;
 use crate::domain::WorkspaceId;
-use crate::keys::Recharge;
 use crate::keys::StoredKey;
 use crate::keys::WorkspaceSettings;
 use crate::keys::Workspaces;
 use crate::ledger::Later;
 use crate::ledger::LedgerError;
+use crate::ledger::RechargeTerms;
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::happenings::key_works;
+use crate::store::sqlite::statements::after_ms;
 use crate::store::sqlite::statements::all;
 use crate::store::sqlite::statements::count;
 use crate::store::sqlite::statements::execute;
@@ -20,13 +21,14 @@ use crate::store::sqlite::statements::transact;
 use crate::store::sqlite::statements::word;
 use rusqlite::Connection;
 use rusqlite::Row;
+use std::time::Duration;
 
 impl Workspaces for SqliteStore {
     fn workspace(&self, workspace: &WorkspaceId) -> Later<'_, Option<WorkspaceSettings>> {
         let workspace = workspace.clone();
         Box::pin(self.read(move |connection| {
-            let sql = "SELECT plan, own_key_fallback, low_balance, recharge_below, recharge_amount FROM workspaces \
-                       WHERE workspace = ?1";
+            let sql = "SELECT plan, own_key_fallback, low_balance, recharge_below, recharge_amount, \
+                         recharge_cool_off, recharge_per_day, recharge_per_month FROM workspaces WHERE workspace = ?1";
             find(connection, sql, [workspace.as_str()], read_settings)
         }))
     }
@@ -90,29 +92,50 @@ fn grow_version(connection: &Connection) -> Result<(), LedgerError> {
 }
 
 fn read_settings(row: &Row<'_>) -> rusqlite::Result<WorkspaceSettings> {
-    let recharge = optional_usd(row, 3)?.zip(optional_usd(row, 4)?);
     Ok(WorkspaceSettings {
         plan: word(row, 0)?,
         own_key_fallback: word(row, 1)?,
         low_balance: optional_usd(row, 2)?,
-        recharge: recharge.map(|(below, amount)| Recharge { below, amount }),
+        recharge: read_terms(row, 3)?,
     })
 }
 
+/// Reads terms from 5 columns, `first` and those behind it: `recharge_below`, `recharge_amount`,
+/// `recharge_cool_off`, `recharge_per_day`, `recharge_per_month`. Limits that nobody has set are the usual ones.
+pub(super) fn read_terms(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<RechargeTerms>> {
+    let amount = |place: usize| optional_usd(row, first.saturating_add(place));
+    let Some((below, asked)) = amount(0)?.zip(amount(1)?) else { return Ok(None) };
+    let usual = RechargeTerms::usual(below, asked);
+    let cool_off_ms = row.get::<_, Option<i64>>(first.saturating_add(2))?;
+    let cool_off = cool_off_ms.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or_default()));
+    Ok(Some(RechargeTerms {
+        cool_off: cool_off.unwrap_or(usual.cool_off),
+        per_day: amount(3)?.unwrap_or(usual.per_day),
+        per_month: amount(4)?.unwrap_or(usual.per_month),
+        ..usual
+    }))
+}
+
+/// In place of the earlier ones, and what was declined under those is forgotten.
 fn write_settings(
     connection: &Connection,
     workspace: &WorkspaceId,
     settings: &WorkspaceSettings,
 ) -> Result<(), LedgerError> {
     let sql = "INSERT OR REPLACE INTO workspaces (workspace, plan, own_key_fallback, low_balance, recharge_below, \
-               recharge_amount) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+                 recharge_amount, recharge_cool_off, recharge_per_day, recharge_per_month, recharge_declines) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0)";
+    let terms = settings.recharge;
     let values = (
         workspace.as_str(),
         settings.plan.as_str(),
         settings.own_key_fallback.as_str(),
         settings.low_balance.map(Usd::nanos),
-        settings.recharge.map(|recharge| recharge.below.nanos()),
-        settings.recharge.map(|recharge| recharge.amount.nanos()),
+        terms.map(|terms| terms.below.nanos()),
+        terms.map(|terms| terms.amount.nanos()),
+        terms.map(|terms| after_ms(0, terms.cool_off)),
+        terms.map(|terms| terms.per_day.nanos()),
+        terms.map(|terms| terms.per_month.nanos()),
     );
     execute(connection, sql, values).map(drop)
 }

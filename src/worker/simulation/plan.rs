@@ -7,6 +7,7 @@ use crate::domain::Usd;
 use crate::domain::WaterfallName;
 use crate::domain::WorkspaceId;
 use crate::jobs::NewJob;
+use crate::jobs::Work;
 use crate::keys::OwnKeyFallback;
 use crate::keys::WorkspacePlan;
 use crate::keys::WorkspaceSettings;
@@ -135,7 +136,7 @@ fn draw_jobs(dice: &mut Dice, customers: &[Customer], leads: u64) -> (Vec<JobPla
             content: Fingerprint::of("list", [Some(id.as_str())]),
             id: JobId::new(id),
             workspace: workspace.clone(),
-            waterfall: WaterfallName::new(WATERFALL),
+            work: Work::Enrich(WaterfallName::new(WATERFALL)),
             slice_size: u32::try_from(dice.between(5, 10)).unwrap(),
             campaign: None,
             max_spend: dice.percent(25).then(|| draw_wallet(dice, share)),

@@ -4,6 +4,7 @@ use crate::config::Live;
 use crate::config::ProviderSettings;
 use crate::config::Waterfall;
 use crate::domain::ConfigVersion;
+use crate::domain::Dialect;
 use crate::domain::Operation;
 use crate::domain::ProviderName;
 use crate::domain::Step;
@@ -89,6 +90,7 @@ fn provider(name: &str, price: Decimal, rate: Option<u32>, max_in_flight: u32) -
         breaker_failures: 10,
         breaker_open: Duration::from_secs(30),
         enabled: true,
+        dialect: Dialect::default(),
     }
 }
 

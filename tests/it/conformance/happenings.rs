@@ -77,14 +77,18 @@ async fn give_up_and_resume(lab: &Lab, job: &Job, lead: u32) {
 }
 
 pub(super) async fn resume_activates_the_campaign_if_the_wallet_has_money(lab: Lab) {
-    let job = in_campaign(&lab, 3).await;
+    let job = in_campaign(&lab, 4).await;
     assert_eq!(run_dry(&lab, &job, 1).await, ["campaign_deactivated acme: spring", "wallet_empty acme: 0 left"]);
     give_up_and_resume(&lab, &job, 1).await;
     lab.top_up("1").await;
     assert_eq!(run_dry(&lab, &job, 2).await, ["wallet_empty acme: 1 left"]);
+    // A dollar is left, but not enough for the last step that was asked for.
     give_up_and_resume(&lab, &job, 2).await;
+    assert!(lab.happenings().await.is_empty());
     lab.top_up("1.5").await;
-    assert_eq!(run_dry(&lab, &job, 3).await, ["campaign_deactivated acme: spring", "wallet_empty acme: 2.5 left"]);
+    give_up_and_resume(&lab, &job, 3).await;
+    assert_eq!(lab.happenings().await, ["campaign_activated acme: spring"]);
+    assert_eq!(run_dry(&lab, &job, 4).await, ["campaign_deactivated acme: spring", "wallet_empty acme: 2.5 left"]);
 }
 
 /// What happens when a call ends so.

@@ -10,10 +10,10 @@ use weir::domain::ProviderName;
 use weir::domain::WorkerId;
 use weir::domain::WorkspaceId;
 use weir::keys::OwnKeyFallback;
-use weir::keys::Recharge;
 use weir::keys::StoredKey;
 use weir::keys::WorkspacePlan;
 use weir::keys::WorkspaceSettings;
+use weir::ledger::RechargeTerms;
 use weir::roster::StoredConfig;
 
 /// Of `acme`, as if it were sealed.
@@ -34,7 +34,7 @@ pub(super) async fn a_workspace_keeps_its_settings(lab: Lab) {
         plan: WorkspacePlan::Unlimited,
         own_key_fallback: OwnKeyFallback::House,
         low_balance: Some(usd("7.5")),
-        recharge: Some(Recharge { below: usd("10"), amount: usd("50") }),
+        recharge: Some(RechargeTerms { cool_off: HOUR, ..RechargeTerms::usual(usd("10"), usd("50")) }),
     };
     for settings in [own, WorkspaceSettings::new()] {
         lab.store.set_workspace(&acme(), settings.clone()).await.unwrap();

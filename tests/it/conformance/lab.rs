@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::yield_now;
 use tokio::time::timeout;
-use weir::domain::{Address, AnswerSource, Attempt, AttemptEnd, AttemptNo, AttemptState, ConfigVersion, Ending};
-use weir::domain::{Fingerprint, JobId, KeySource, Lead, LeadId, Operation, Outcome, ProviderName, Query, Reason};
-use weir::domain::{Run, Status, Step, Usd, Verdict, WaterfallName, WorkerId, WorkspaceId};
-use weir::jobs::{Claim, Claimant, Claimed, Held, JobState, LeadWork, Load, NewJob, NewLead, StoredJob, Tenure};
+use weir::domain::{Address, AnswerSource, Attempt, AttemptEnd, AttemptNo, AttemptState, ConfigVersion, Dialect};
+use weir::domain::{Draft, Ending, Fingerprint, JobId, KeySource, Lead, LeadId, Outcome, PageUrl, Product};
+use weir::domain::{ProviderName, Query, Reason, Run, Status, Step, Tokens, Unwritten, Usd, Verdict, WaterfallName};
+use weir::domain::{WorkerId, WorkspaceId, Writing};
+use weir::jobs::{Claim, Claimant, Claimed, Held, JobState, LeadWork, Load, NewJob, NewLead, StoredJob, Tenure, Work};
 use weir::ledger::{Answer, Begin, Booking, Boundary, Committed, Ended, Epoch, JobKey, LeadKey, LeadNo, LedgerError};
 use weir::ledger::{Pending, SliceNo, Then};
 use weir::store::Store;
@@ -45,12 +46,24 @@ pub(crate) struct Job {
     run: Run,
 }
 
-/// A call for a lead, of the lead's own profile.
+/// What a call asks for.
+#[derive(Clone, Copy)]
+pub(crate) enum Asks {
+    /// The address of the lead's own profile.
+    Address,
+    /// What this page says.
+    Page(&'static str),
+    /// Copy for the lead.
+    Copy,
+}
+
+/// A call for a lead.
 #[derive(Clone, Copy)]
 pub(crate) struct Call {
     pub(crate) lead: u32,
     pub(crate) n: u32,
     pub(crate) provider: &'static str,
+    pub(crate) asks: Asks,
     /// At worst, in USD.
     pub(crate) price: &'static str,
     pub(crate) key_source: KeySource,
@@ -60,13 +73,14 @@ pub(crate) struct Call {
     pub(crate) takes_ms: u64,
 }
 
-/// A lead's attempt `n`: at LeadMagic, by the house key, for 3 USD. It takes nothing from the cache, and its hold
+/// A lead's attempt `n` to find its address: at LeadMagic, by the house key, for 3 USD. It takes nothing from the cache, and its hold
 /// does not expire.
 pub(crate) const fn call(lead: u32, n: u32) -> Call {
     Call {
         lead,
         n,
         provider: "leadmagic",
+        asks: Asks::Address,
         price: "3",
         key_source: KeySource::House,
         cached_since_ms: i64::MAX,
@@ -87,7 +101,7 @@ pub(crate) fn new_job(workspace: WorkspaceId, id: &str) -> NewJob {
     NewJob {
         id: JobId::new(id),
         workspace,
-        waterfall: WaterfallName::new("default"),
+        work: Work::Enrich(WaterfallName::new("default")),
         content: Fingerprint::of("content", [Some(id)]),
         slice_size: 10_000,
         campaign: None,
@@ -322,7 +336,7 @@ impl Job {
             run: self.run,
             step: call.step(),
             fingerprint: self.fingerprint(call),
-            about: None,
+            about: call.query().about(),
             key_source: call.key_source,
             price: usd(call.price),
             cached_since_ms: Some(call.cached_since_ms),
@@ -336,7 +350,7 @@ impl Job {
             n: AttemptNo::new(call.n),
             run: self.run,
             step: call.step(),
-            about: None,
+            about: call.query().about(),
             key_source: call.key_source,
             state: AttemptState::Ended(AttemptEnd { duration_ms: call.takes_ms, ..end_of(outcome) }),
         };
@@ -347,21 +361,54 @@ impl Job {
     }
 
     fn fingerprint(&self, call: Call) -> Fingerprint {
-        Query::ByProfile(profile(call.lead)).fingerprint(&self.stored.workspace, &call.step())
+        call.query().fingerprint(&self.stored.workspace, &call.step())
     }
 }
 
 impl Call {
     fn step(self) -> Step {
-        Step::new(ProviderName::new(self.provider), Operation::FindEmail)
+        Step::new(ProviderName::new(self.provider), self.query().operation())
+    }
+
+    fn query(self) -> Query {
+        match self.asks {
+            Asks::Address => Query::ByProfile(profile(self.lead)),
+            Asks::Page(url) => Query::Scrape(PageUrl::parse(url).unwrap()),
+            Asks::Copy => Query::Write(Arc::new(Writing {
+                model: "gpt-5.4-mini".to_owned(),
+                max_output_tokens: 400,
+                instructions: "Write.".to_owned(),
+                lead: Lead { linkedin_url: Some(profile(self.lead)), ..Lead::default() },
+                pages: Vec::new(),
+                dialect: Dialect::default(),
+            })),
+        }
     }
 }
 
-/// How a call of that outcome ended; its answer is an address when it found one.
+/// How a call of that outcome ended; its answer is an address when it found one, the page's text, or copy.
 pub(crate) fn end_of(outcome: Outcome) -> AttemptEnd {
     let found = if outcome == Outcome::Found { Address::parse("ada@acme.test") } else { None };
     let claim = found.is_some().then_some(Verdict::Unknown);
-    AttemptEnd { found, claim, source: AnswerSource::Called, ..AttemptEnd::not_asked(outcome) }
+    let product = brought(outcome);
+    AttemptEnd { found, claim, product, source: AnswerSource::Called, ..AttemptEnd::not_asked(outcome) }
+}
+
+/// A model that refused has counted; one that was cut off has not said what it consumed.
+fn brought(outcome: Outcome) -> Option<Product> {
+    let tokens = Tokens { input: 900, cached_input: 100, cache_write: 10, output: 80, reasoning: 20 };
+    let draft = Draft { subject: "Anvils".to_owned(), body: "Dear \"Ada\",\n…".to_owned() };
+    if outcome == Outcome::Scraped {
+        Some(Product::Text("# Acme\nWe make \"anvils\".".into()))
+    } else if outcome == Outcome::Written {
+        Some(Product::Copy { draft: Some(Arc::new(draft)), tokens: Some(tokens) })
+    } else if outcome == Outcome::Unwritten(Unwritten::Refused) {
+        Some(Product::Copy { draft: None, tokens: Some(tokens) })
+    } else if outcome == Outcome::Unwritten(Unwritten::Truncated) {
+        Some(Product::Copy { draft: None, tokens: None })
+    } else {
+        None
+    }
 }
 
 pub(crate) fn config_version() -> ConfigVersion {

@@ -29,7 +29,7 @@ pub(super) async fn a_job_is_found_as_it_was_created(lab: Lab) {
 
     let found = lab.store.find_job(&new.id).await.unwrap().unwrap();
     assert_eq!((found.key, found.state, found.leads), (created.key, JobState::Queued, 2));
-    assert_eq!((found.workspace, found.waterfall, found.content), (acme(), new.waterfall, new.content));
+    assert_eq!((found.workspace, found.work, found.content), (acme(), new.work, new.content));
     assert_eq!((found.max_spend, found.account), (None, created.account));
     assert_eq!((found.campaign, found.reply), (None, None));
     assert_eq!(lab.store.read_job(created.key).await.unwrap().unwrap().id, new.id);

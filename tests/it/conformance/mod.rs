@@ -4,6 +4,8 @@
 //! Invariant: no SQL and no name of a store, so that the next store joins by calling [`exercise`] and [`race`].
 
 mod cache;
+mod campaigns;
+mod copy;
 mod happenings;
 mod holds;
 mod keys;
@@ -11,6 +13,7 @@ mod lab;
 mod leads;
 mod loads;
 mod race;
+mod recharges;
 mod runs;
 mod settlements;
 mod slices;
@@ -20,8 +23,10 @@ mod told;
 mod waits;
 mod wallets;
 
+pub(crate) use copy::race_for_a_page;
 pub(crate) use lab::Call;
 pub(crate) use lab::Lab;
 pub(crate) use lab::call;
 pub(crate) use race::race;
+pub(crate) use recharges::requests_in_time;
 pub(crate) use suite::exercise;

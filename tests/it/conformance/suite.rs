@@ -3,11 +3,14 @@
 
 use crate::conformance::Lab;
 use crate::conformance::cache;
+use crate::conformance::campaigns;
+use crate::conformance::copy;
 use crate::conformance::happenings;
 use crate::conformance::holds;
 use crate::conformance::keys;
 use crate::conformance::leads;
 use crate::conformance::loads;
+use crate::conformance::recharges;
 use crate::conformance::runs;
 use crate::conformance::settlements;
 use crate::conformance::slices;
@@ -29,8 +32,10 @@ const AT_ONCE: usize = 8;
 pub(crate) async fn exercise(open: impl AsyncFn() -> Arc<dyn Store>) {
     let mut suite = Suite { promises: Vec::new() };
     add_money(&mut suite);
+    add_campaigns(&mut suite);
     add_jobs(&mut suite);
     add_work(&mut suite);
+    add_copy(&mut suite);
     let mut trials = Trials { running: JoinSet::new(), names: HashMap::new(), broken: Vec::new() };
     for promise in suite.promises {
         if trials.running.len() >= AT_ONCE {
@@ -94,6 +99,26 @@ fn add_money(suite: &mut Suite) {
     suite.add(wallets::a_cap_is_raised_without_money_and_never_lowered);
     suite.add(wallets::entries_tell_every_change_in_order);
     suite.add(wallets::the_audit_counts_what_it_looked_at);
+    suite.add(wallets::a_wallet_burns_what_it_has_settled);
+}
+
+fn add_campaigns(suite: &mut Suite) {
+    suite.add(campaigns::one_is_activated_by_who_can_pay_alone);
+    suite.add(campaigns::an_answer_is_one_event_however_often_it_is_asked_for);
+    suite.add(campaigns::one_is_deactivated_once_and_told_each_time);
+    suite.add(campaigns::an_empty_wallet_stops_each_of_its_workspace_once);
+    suite.add(campaigns::they_are_listed_by_name_with_their_jobs);
+    suite.add(campaigns::resume_activates_one_that_can_be_paid_again_and_tells_it);
+    suite.add(campaigns::a_job_that_resumes_by_itself_activates_its_own);
+    suite.add(campaigns::of_many_who_resume_at_once_one_activates_it);
+
+    suite.add(recharges::of_many_who_ask_at_once_one_does);
+    suite.add(recharges::a_wallet_asks_below_its_threshold_alone);
+    suite.add(recharges::a_request_is_paid_once_by_its_own_reference);
+    suite.add(recharges::three_declines_in_a_row_turn_the_asking_off);
+    suite.add(recharges::money_after_all_turns_the_asking_on);
+    suite.add(recharges::the_next_request_waits_for_the_cool_off);
+    suite.add(recharges::no_more_is_asked_for_than_a_day_and_a_month_allow);
 }
 
 fn add_jobs(suite: &mut Suite) {
@@ -168,6 +193,23 @@ fn add_work(suite: &mut Suite) {
     suite.add(keys::every_change_of_a_workspace_or_key_is_counted);
     suite.add(keys::workers_are_known_from_heartbeat_to_farewell);
     suite.add(keys::a_configuration_is_stored_once_a_request);
+}
+
+fn add_copy(suite: &mut Suite) {
+    suite.add(copy::a_copy_job_is_found_as_it_was_created);
+    suite.add(copy::each_of_identical_leads_is_written_for);
+    suite.add(copy::what_an_attempt_brought_stands_in_its_trail);
+    suite.add(copy::a_page_that_is_known_is_taken_with_its_text);
+    suite.add(copy::what_an_overtaken_owner_read_is_handed_to_its_successor);
+    suite.add(copy::two_readings_that_differ_cost_both);
+    suite.add(copy::a_page_is_asked_for_once_at_a_time);
+    suite.add(copy::of_many_who_want_a_page_at_once_one_asks);
+    suite.add(copy::a_page_that_could_not_be_had_is_asked_for_by_the_next);
+    suite.add(copy::an_asking_that_expired_holds_up_nobody);
+    suite.add(copy::a_refused_asking_holds_up_nobody);
+    suite.add(copy::of_those_who_wait_for_money_one_asks);
+    suite.add(copy::an_own_key_asks_once_too);
+    suite.add(copy::workspaces_ask_each_for_themselves);
 }
 
 type Trial = Pin<Box<dyn Future<Output = ()> + Send>>;

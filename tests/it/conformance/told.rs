@@ -38,6 +38,7 @@ fn told_answer(answer: &Answer) -> String {
         Answer::Cached(end) => format!("cached {}", told_outcome(end.outcome)),
         Answer::Refused(outcome) => format!("refused {}", told_outcome(*outcome)),
         Answer::Wait(_) => "waits".to_owned(),
+        Answer::AskedElsewhere => "asked elsewhere".to_owned(),
         Answer::Cancelled => "cancelled".to_owned(),
         Answer::Fenced => "fenced".to_owned(),
     }
@@ -77,7 +78,13 @@ pub(super) fn told_happening(stored: &StoredHappening) -> String {
         Happening::WalletEmpty { workspace, balance, threshold: _ } => {
             format!("{kind} {workspace}: {} left", short(*balance))
         }
-        Happening::CampaignDeactivated { workspace, campaign } => format!("{kind} {workspace}: {campaign}"),
+        Happening::CampaignDeactivated { workspace, campaign, by: _ }
+        | Happening::CampaignActivated { workspace, campaign }
+        | Happening::CampaignRefused { workspace, campaign } => format!("{kind} {workspace}: {campaign}"),
+        Happening::RechargeRequested { workspace, amount, reference: _ }
+        | Happening::RechargeFailed { workspace, amount, reference: _ } => {
+            format!("{kind} {workspace}: {}", short(*amount))
+        }
         Happening::KeyRejected { workspace, provider, key_source } => {
             let owner = workspace.as_ref().map_or("nobody", WorkspaceId::as_str);
             format!("{kind} {owner}: {} {provider}", key_source.as_str())

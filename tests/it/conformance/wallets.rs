@@ -4,9 +4,12 @@ use crate::conformance::Lab;
 use crate::conformance::call;
 use crate::conformance::lab::acme;
 use crate::conformance::lab::booking;
+use crate::conformance::lab::new_lead;
 use crate::conformance::lab::usd;
 use crate::conformance::told::short;
 use weir::domain::LeadId;
+use weir::domain::WorkspaceId;
+use weir::ledger::Burn;
 use weir::ledger::LedgerError;
 
 pub(super) async fn a_top_up_is_booked_once_by_its_reference(lab: Lab) {
@@ -78,4 +81,23 @@ pub(super) async fn the_audit_counts_what_it_looked_at(lab: Lab) {
         let audit = lab.store.audit(workspace).await.unwrap();
         assert_eq!((audit.accounts, audit.entries, audit.open_holds), (1, 2, 1));
     }
+}
+
+pub(super) async fn a_wallet_burns_what_it_has_settled(lab: Lab) {
+    let globex = WorkspaceId::new("globex");
+    assert_eq!(lab.store.burn(&acme()).await.unwrap(), None);
+    lab.top_up("10").await;
+    let job = lab.job("list", 2).await;
+    lab.job_of(globex.clone(), "other", vec![new_lead(1)]).await;
+    assert_eq!(lab.tell(job.begin(call(1, 1))).await, "granted");
+    assert_eq!(lab.store.burn(&acme()).await.unwrap(), None);
+    assert_eq!(lab.tell(job.end(call(1, 1), "3")).await, "charged 3; done");
+    assert_eq!(lab.tell(job.begin(call(2, 1))).await, "granted");
+    assert_eq!(lab.tell(job.end(call(2, 1), "1.5")).await, "charged 1.5; done");
+    assert!(lab.store.adjust(booking("-1", "correction")).await.unwrap());
+
+    let burn = lab.store.burn(&acme()).await.unwrap().unwrap();
+    assert_eq!(burn.spent, usd("4.5"));
+    assert!((Burn::LEAST..=Burn::WINDOW).contains(&burn.over), "{:?}", burn.over);
+    assert_eq!(lab.store.burn(&globex).await.unwrap(), None);
 }

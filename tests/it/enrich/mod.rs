@@ -1,4 +1,4 @@
-//! `weir enrich`, proved on the built program: real processes, real HTTP, a real store.
+//! `weir enrich` and `weir copy`, proved on the built program: real processes, real HTTP, a real store.
 //!
 //! Providers are a `weir sandbox` in a process of its own, so that its record of calls outlives a killed
 //! `weir`, and tells from the other side what was asked and billed.
@@ -6,6 +6,7 @@
 //! commands print, and that record.
 
 mod budgets;
+mod copy_list;
 mod faults;
 mod folder;
 mod forms;

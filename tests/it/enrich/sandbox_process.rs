@@ -1,7 +1,8 @@
 //! The providers' side: a `weir sandbox` process, its record of calls, and its faults.
 
-use rust_decimal::Decimal;
-use serde::Deserialize;
+use crate::services::Call;
+use crate::services::LINES;
+use crate::services::PLAYED;
 use serde_json::Value;
 use std::fs;
 use std::io::BufRead;
@@ -15,25 +16,12 @@ use std::process::Command;
 use std::process::Stdio;
 use tempfile::TempDir;
 
-/// What it prints first: six addresses, an empty line, six variables.
-const LINES: usize = 13;
-
 /// A running `weir sandbox`, killed when dropped.
 pub(super) struct SandboxProcess {
     child: Child,
     folder: TempDir,
     /// The variables it printed, which point a `weir` at it.
     pub(super) variables: Vec<(String, String)>,
-}
-
-/// One call, as the sandbox recorded it.
-#[derive(Deserialize)]
-pub(super) struct Call {
-    pub(super) provider: String,
-    pub(super) operation: String,
-    pub(super) status: u16,
-    /// What it billed.
-    pub(super) credits: Decimal,
 }
 
 impl SandboxProcess {
@@ -52,7 +40,7 @@ impl SandboxProcess {
         let variables: Vec<_> = lines
             .filter_map(|line| line.split_once('=').map(|(name, url)| (name.to_owned(), url.to_owned())))
             .collect();
-        assert_eq!(variables.len(), 6, "{variables:?}");
+        assert_eq!(variables.len(), PLAYED, "{variables:?}");
         Self { child, folder, variables }
     }
 

@@ -3,6 +3,8 @@
 use crate::services::Postgres;
 use crate::services::RabbitMq;
 use crate::services::Sandbox;
+use crate::services::models::SERVERS;
+use crate::services::models::model_tables;
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
@@ -14,14 +16,15 @@ use std::process::Stdio;
 use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 
-/// Every provider, with the USD of a credit.
-pub(crate) const PRICES: [(&str, &str); 6] = [
+/// Every provider that counts credits, with the USD of one.
+pub(crate) const PRICES: [(&str, &str); 7] = [
     ("leadmagic", "0.0125"),
     ("prospeo", "0.0198"),
     ("findymail", "0.0198"),
     ("icypeas", "0.019"),
     ("zerobounce", "0.0129"),
     ("millionverifier", "0.0039"),
+    ("firecrawl", "0.005"),
 ];
 
 /// 32 bytes, base64.
@@ -72,6 +75,7 @@ impl Config<'_> {
                 key_variable(name)
             ));
         }
+        text.push_str(&model_tables(every_provider));
         format!("{text}[waterfalls.work_email]\nfind = {find:?}\nverify = {verify:?}\n{more}\n")
     }
 }
@@ -82,7 +86,8 @@ impl ConfigFolder {
         let mut folder = Self { root: TempDir::new().unwrap(), environment: BTreeMap::new() };
         folder.set("HOME", &folder.path("").display().to_string());
         folder.environment.extend(env::var("PATH").map(|path| ("PATH".to_owned(), path)));
-        folder.environment.extend(PRICES.map(|(name, _)| (key_variable(name), format!("house-key-of-{name}"))));
+        let providers = PRICES.into_iter().map(|(name, _)| name).chain(SERVERS);
+        folder.environment.extend(providers.map(|name| (key_variable(name), format!("house-key-of-{name}"))));
         folder.environment.extend(sandbox.variables.iter().cloned());
         folder.set("WEIR__STORE__URL", database.url());
         folder.set("WEIR__BROKER__URL", broker.url());
@@ -141,6 +146,6 @@ impl Answer {
 }
 
 /// The variable that holds the house's key.
-fn key_variable(provider: &str) -> String {
+pub(super) fn key_variable(provider: &str) -> String {
     format!("{}_API_KEY", provider.to_uppercase())
 }

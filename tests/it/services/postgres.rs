@@ -18,6 +18,11 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
+    /// Runs a statement in this database, as only a test of what time does needs it.
+    pub(crate) async fn run(&self, sql: &str) {
+        run(&self.url, sql).await.unwrap();
+    }
+
     pub(crate) async fn fresh() -> Self {
         let server = env::var("WEIR_TEST_POSTGRES");
         let server = server.unwrap_or_else(|_| "postgres://postgres@127.0.0.1:5432/postgres".to_owned());

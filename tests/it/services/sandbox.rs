@@ -1,5 +1,8 @@
 //! The providers' side: a `weir sandbox` process, its record of calls, and its faults.
 
+use crate::services::PRICES;
+use crate::services::Tokens;
+use crate::services::price_of;
 use reqwest::Client;
 use rust_decimal::Decimal;
 use serde::Deserialize;
@@ -12,8 +15,11 @@ use std::process::Command;
 use std::process::Stdio;
 use tempfile::TempDir;
 
-/// What it prints first: six addresses, an empty line, six variables.
-const LINES: usize = 13;
+/// The providers that it plays.
+pub(crate) const PLAYED: usize = 9;
+
+/// What it prints first: their addresses, an empty line, as many variables.
+pub(crate) const LINES: usize = 2 * PLAYED + 1;
 
 /// A running `weir sandbox`, killed when dropped.
 pub(crate) struct Sandbox {
@@ -35,6 +41,23 @@ pub(crate) struct Call {
     pub(crate) status: u16,
     /// What it billed.
     pub(crate) credits: Decimal,
+    /// The model that tokens were billed for; empty where none were.
+    #[serde(default)]
+    pub(crate) model: String,
+    /// The tokens billed, told or not.
+    #[serde(default)]
+    pub(crate) tokens: Tokens,
+}
+
+impl Call {
+    /// What it billed in USD, at the configured prices.
+    pub(crate) fn cost(&self) -> Decimal {
+        if !self.model.is_empty() {
+            return price_of(&self.model, self.tokens);
+        }
+        let price = PRICES.into_iter().find(|(name, _)| *name == self.provider);
+        price.map_or(Decimal::ZERO, |(_, price)| self.credits * price.parse::<Decimal>().unwrap())
+    }
 }
 
 impl Sandbox {
@@ -53,7 +76,7 @@ impl Sandbox {
         let variables: Vec<_> = lines
             .filter_map(|line| line.split_once('=').map(|(name, url)| (name.to_owned(), url.to_owned())))
             .collect();
-        assert_eq!(variables.len(), 6, "{variables:?}");
+        assert_eq!(variables.len(), PLAYED, "{variables:?}");
         Self { child, folder, variables }
     }
 

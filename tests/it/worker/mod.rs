@@ -6,16 +6,24 @@
 //! of time is what it proves.
 
 mod broker;
+mod campaigns;
+mod copy;
+mod copy_kills;
+mod copy_messages;
 mod dice;
 mod drain;
 mod events;
 mod fairness;
 mod keys;
+mod kill_points;
 mod kills;
 mod lease;
 mod messages;
 mod money;
+mod pages;
+mod recharge;
 mod reloads;
 mod sources;
 mod stage;
 mod told;
+mod written;

@@ -1,5 +1,6 @@
 //! A whole plant for one test: store, broker, providers, and a folder that `weir` is run in.
 
+use crate::services::Call;
 use crate::services::Config;
 use crate::services::ConfigFolder;
 use crate::services::Message;
@@ -11,7 +12,6 @@ use crate::services::WorkerProcess;
 use crate::services::eventually;
 use crate::worker::told::all_completed;
 use crate::worker::told::amount;
-use crate::worker::told::cost;
 use crate::worker::told::job;
 use crate::worker::told::with;
 use jsonschema::Validator;
@@ -32,8 +32,8 @@ pub(super) const RESULTS: &str = "weir.results";
 pub(super) const EVENTS: &str = "events";
 
 /// Where a job may wait to be worked on.
-const WORK_QUEUES: [&str; 6] =
-    ["weir.enrich", "weir.jobcontrol", "weir.slices", "weir.retry.1s", "weir.retry.10s", "weir.retry.60s"];
+const WORK_QUEUES: [&str; 7] =
+    ["weir.enrich", "weir.copy", "weir.jobcontrol", "weir.slices", "weir.retry.1s", "weir.retry.10s", "weir.retry.60s"];
 
 pub(super) struct Stage {
     pub(super) sandbox: Sandbox,
@@ -99,6 +99,25 @@ impl Stage {
 
     pub(super) async fn submit(&self, job: &Value) {
         self.say("weir.jobs", "enrich", "weir.enrichment_job.v1", job).await;
+    }
+
+    pub(super) async fn submit_copy(&self, job: &Value) {
+        self.say("weir.jobs", "copy", "weir.copy_job.v1", job).await;
+    }
+
+    /// Orders or answers, as a platform sends them.
+    pub(super) async fn control(&self, kind: &str, message: &Value) {
+        self.say("weir.jobs", "control", kind, message).await;
+    }
+
+    /// `weir workspace set`.
+    pub(super) async fn set_workspace(&self, workspace: &str, options: &[&str]) {
+        self.folder.weir(&[&["workspace", "set", workspace][..], options].concat()).await.done();
+    }
+
+    /// Gives a workspace a key of its own.
+    pub(super) async fn set_key(&self, workspace: &str, provider: &str, key: &str) {
+        self.folder.weir_on(key, &["key", "set", workspace, provider]).await.done();
     }
 
     /// Takes messages until those taken are enough; each must be what its schema says.
@@ -170,7 +189,7 @@ impl Stage {
 
     /// What the providers have billed for all calls, at the configured prices.
     pub(super) fn billed(&self) -> Decimal {
-        self.sandbox.calls().iter().map(cost).sum()
+        self.sandbox.calls().iter().map(Call::cost).sum()
     }
 
     /// Every sum in the store is right, and no money is held: to be asked when no job is running.

@@ -5,6 +5,7 @@ use crate::domain::Status;
 use crate::domain::Usd;
 use crate::jobs::Progress;
 use crate::jobs::StoredJob;
+use crate::jobs::Work;
 use crate::ledger::Balance;
 use crate::worker::StepTotals;
 use crate::worker::Totals;
@@ -18,8 +19,8 @@ pub(super) fn spend(totals: &Totals) -> Usd {
     totals.by_step.values().fold(Usd::ZERO, |sum, step| sum.saturating_add(step.spend))
 }
 
-/// Leads by status, calls and spend by step, cost per verified address, balance left.
-pub(super) fn text(progress: &Progress, totals: &Totals, balance: Option<Balance>) -> String {
+/// Leads by status, calls and spend by step, cost of each good lead, balance left.
+pub(super) fn text(job: &StoredJob, progress: &Progress, totals: &Totals, balance: Option<Balance>) -> String {
     let mut parts = Vec::new();
     let statuses = progress.by_status.iter().map(|(status, count)| [status.to_string(), count.to_string()]);
     parts.push(output::table_text(["leads", ""], statuses));
@@ -32,7 +33,7 @@ pub(super) fn text(progress: &Progress, totals: &Totals, balance: Option<Balance
         });
         parts.push(output::table_text(["step", "calls", "from cache", "USD"], steps));
     }
-    parts.extend(last_lines(progress, totals, balance));
+    parts.extend(last_lines(&job.work, progress, totals, balance));
     parts.join("\n")
 }
 
@@ -57,12 +58,16 @@ pub(super) fn json(job: &StoredJob, progress: &Progress, totals: &Totals, balanc
     })
 }
 
-fn last_lines(progress: &Progress, totals: &Totals, balance: Option<Balance>) -> Vec<String> {
+fn last_lines(work: &Work, progress: &Progress, totals: &Totals, balance: Option<Balance>) -> Vec<String> {
     let cost = progress.cost.unwrap_or(Usd::ZERO);
-    let verified = progress.by_status.iter().find(|(status, _)| *status == Status::Verified).map_or(0, |(_, n)| *n);
+    let (good, called) = match work {
+        Work::Enrich(_) => (Status::Verified, "verified addresses"),
+        Work::Copy(_) => (Status::Written, "written e-mails"),
+    };
+    let count = progress.by_status.iter().find(|(status, _)| *status == good).map_or(0, |(_, n)| *n);
     let mut lines = vec![format!("spent {} USD now, {cost} USD on this job in all", spend(totals))];
-    if let Some(each) = cost.to_decimal().checked_div(Decimal::from(verified)) {
-        lines.push(format!("{:.4} USD for each of {verified} verified addresses", each));
+    if let Some(each) = cost.to_decimal().checked_div(Decimal::from(count)) {
+        lines.push(format!("{each:.4} USD for each of {count} {called}"));
     }
     if let Some(balance) = balance {
         lines.push(format!("{} USD left in the wallet", balance.available()));

@@ -1,6 +1,6 @@
 //! How far it has come, while it runs: a bar on a terminal, a line every few seconds elsewhere.
 
-use crate::cli::enrich::summary;
+use crate::cli::list_run::summary;
 use crate::worker::Engine;
 use crate::worker::Totals;
 use indicatif::ProgressBar;
