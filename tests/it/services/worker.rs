@@ -3,6 +3,10 @@
 use crate::services::ConfigFolder;
 use crate::services::eventually;
 use reqwest::Client;
+use rustix::process::Pid;
+use rustix::process::WaitId;
+use rustix::process::WaitIdOptions;
+use rustix::process::waitid;
 use std::fs;
 use std::fs::File;
 use std::net::TcpListener;
@@ -73,6 +77,9 @@ impl WorkerProcess {
     /// SIGSTOP: it stands still, and its connections stay open.
     pub(crate) fn pause(&self) {
         self.signal("-STOP");
+        // The kernel tells the parent once every thread has stopped; until then some still answer.
+        let stopped = waitid(WaitId::Pid(Pid::from_child(&self.child)), WaitIdOptions::STOPPED);
+        assert!(stopped.unwrap().is_some_and(|status| status.stopped()));
     }
 
     /// SIGCONT.
