@@ -10,8 +10,8 @@ use std::time::Duration;
 
 /// Characters of a workspace's name, at most (CONTRACTS §4).
 const WORKSPACE_MAX: usize = 64;
-/// Bytes of a campaign's name, at most (CONTRACTS §4).
-const CAMPAIGN_MAX: usize = 4 * 1024;
+/// Bytes of a campaign's name, or of a reference, at most: as many as a message may name.
+const NAME_MAX: usize = 1024;
 /// The units of a duration in seconds.
 const UNITS: [(&str, u64); 4] = [("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400)];
 
@@ -37,10 +37,19 @@ pub(super) fn workspace_id(text: &str) -> Result<WorkspaceId, String> {
 
 /// Whatever the platform calls it, as a message may name it.
 pub(super) fn campaign_id(text: &str) -> Result<CampaignId, String> {
-    if text.trim().is_empty() || text.len() > CAMPAIGN_MAX || text.contains('\0') {
-        return Err(format!("a campaign is 1 to {CAMPAIGN_MAX} bytes of text"));
+    name("a campaign", text).map(CampaignId::new)
+}
+
+/// What a booking is known by, as a message may name it.
+pub(super) fn reference(text: &str) -> Result<String, String> {
+    name("a reference", text).map(str::to_owned)
+}
+
+fn name<'t>(what: &str, text: &'t str) -> Result<&'t str, String> {
+    if text.trim().is_empty() || text.len() > NAME_MAX || text.contains('\0') {
+        return Err(format!("{what} is 1 to {NAME_MAX} bytes of text"));
     }
-    Ok(CampaignId::new(text))
+    Ok(text)
 }
 
 /// A time like 90s, 15m, 6h or 1d.
@@ -100,8 +109,8 @@ mod tests {
     #[test]
     fn a_campaign_is_any_text_that_a_message_may_name() {
         assert_eq!(campaign_id("Spring 2026/é").unwrap().as_str(), "Spring 2026/é");
-        assert!(campaign_id(&"x".repeat(4_096)).is_ok());
-        for text in ["", "  ", "a\0b", &"x".repeat(4_097)] {
+        assert!(campaign_id(&"x".repeat(1_024)).is_ok());
+        for text in ["", "  ", "a\0b", &"x".repeat(1_025)] {
             assert!(campaign_id(text).is_err(), "{text}");
         }
     }

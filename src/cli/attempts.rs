@@ -184,7 +184,11 @@ mod tests {
     }
 
     fn answered(outcome: Outcome, tokens: Option<Tokens>) -> StoredAttempt {
-        stored("openai.write_copy", None, outcome, Some(Product::Copy { draft: None, tokens }))
+        let mut stored = stored("openai.write_copy", None, outcome, Some(Product::Copy { draft: None, tokens }));
+        if let AttemptState::Ended(end) = &mut stored.attempt.state {
+            end.unsaid = tokens.is_none();
+        }
+        stored
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::cli::output;
 use crate::cli::results;
 use crate::cli::unattended;
 use crate::cli::wake;
+use crate::config::Config;
 use crate::domain::JobId;
 use crate::domain::Usd;
 use crate::jobs::JobState;
@@ -18,6 +19,10 @@ use crate::store::Store;
 use anyhow::Result;
 use serde_json::Value;
 use serde_json::json;
+use std::time::Duration;
+
+/// A worker that was heard of within this is alive: it says so every second.
+const ALIVE_FOR: Duration = Duration::from_secs(15);
 
 /// What `weir jobs` takes.
 #[derive(clap::Args, Debug)]
@@ -36,8 +41,8 @@ enum Action {
     Results(Named),
     /// Begin the next run for leads that may end better now; the workers then do the work
     ///
-    /// No worker runs beside the embedded store: there this command marks the leads, and the next
-    /// `weir enrich` or `weir copy` with the same list works on them.
+    /// Where no worker runs, on a laptop for example, this command marks the leads, and the next `weir enrich` or
+    /// `weir copy` with the same list works on them.
     Resume {
         #[command(flatten)]
         named: Named,
@@ -71,17 +76,17 @@ pub async fn run(args: Args, globals: &Globals) -> Result<Exit> {
         Action::Resume { named: Named { job }, max_spend } => {
             let job = find_job(store, &job).await?;
             resume(store, &job, max_spend).await?;
-            let shared = globals.is_shared(&config)?;
-            if shared {
+            let attended = is_attended(store, globals, &config).await?;
+            if attended {
                 wake::workers(store, &config, &job).await?;
             }
-            tell_resumed(store, globals, &job.id, shared).await?;
+            tell_resumed(store, globals, &job.id, attended).await?;
         }
         Action::Cancel(Named { job }) => {
             let job = find_job(store, &job).await?;
             refuse_loading(&job)?;
             if store.cancel_job(job.key).await? {
-                if globals.is_shared(&config)? {
+                if is_attended(store, globals, &config).await? {
                     wake::workers(store, &config, &job).await?;
                 } else {
                     unattended::end_cancelled(&shared, globals, &config, &job).await?;
@@ -91,6 +96,16 @@ pub async fn run(args: Args, globals: &Globals) -> Result<Exit> {
         }
     }
     Ok(Exit::Done)
+}
+
+/// Do workers see to the store's jobs? A shared store is theirs, also while none is up; the embedded one is while one
+/// runs on it.
+async fn is_attended(store: &dyn Store, globals: &Globals, config: &Config) -> Result<bool> {
+    Ok(globals.is_shared(config)? || has_worker(store).await?)
+}
+
+async fn has_worker(store: &dyn Store) -> Result<bool> {
+    Ok(!store.workers(ALIVE_FOR).await?.is_empty())
 }
 
 /// The job of this id.
@@ -149,7 +164,7 @@ async fn resume(store: &dyn Store, job: &StoredJob, max_spend: Option<Usd>) -> R
     Ok(())
 }
 
-async fn tell_resumed(store: &dyn Store, globals: &Globals, id: &JobId, shared: bool) -> Result<()> {
+async fn tell_resumed(store: &dyn Store, globals: &Globals, id: &JobId, attended: bool) -> Result<()> {
     let job = find_job(store, id).await?;
     let progress = store.progress(job.key).await?;
     if globals.json {
@@ -157,7 +172,7 @@ async fn tell_resumed(store: &dyn Store, globals: &Globals, id: &JobId, shared: 
     }
     output::line(match undecided(&progress) {
         0 => format!("{id}: no lead can end better than it has"),
-        leads if shared => format!("{id}: run {}, leads to decide: {leads}; the workers go on with them", job.run),
+        leads if attended => format!("{id}: run {}, leads to decide: {leads}; the workers go on with them", job.run),
         leads => {
             let spend = job.max_spend.map_or_else(String::new, |cap| format!(" --budget {cap}"));
             let how = match &job.work {
@@ -251,15 +266,20 @@ fn to_json(job: &StoredJob, progress: &Progress) -> Value {
 mod tests {
     use super::*;
     use crate::domain::Brief;
+    use crate::domain::ConfigVersion;
     use crate::domain::Fingerprint;
     use crate::domain::Purpose;
     use crate::domain::Reason;
     use crate::domain::Run;
     use crate::domain::Status;
     use crate::domain::WaterfallName;
+    use crate::domain::WorkerId;
     use crate::domain::WorkspaceId;
     use crate::ledger::AccountId;
     use crate::ledger::JobKey;
+    use crate::roster::Roster;
+    use crate::store::Nature;
+    use crate::store::SqliteStore;
     use expect_test::expect;
     use std::sync::Arc;
 
@@ -322,6 +342,18 @@ mod tests {
     fn a_job_without_endings_has_empty_counts() {
         let object = to_json(&job(JobState::Queued), &Progress { cost: Some(Usd::ZERO), ..Progress::default() });
         assert_eq!((&object["by_status"], &object["by_reason"]), (&json!({}), &json!({})));
+    }
+
+    #[tokio::test]
+    async fn a_store_has_a_worker_from_its_first_heartbeat_to_its_farewell() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("weir.db"), Nature::Paid).unwrap();
+        let (worker, version) = (WorkerId::new("one"), ConfigVersion::new("0123456789ab"));
+        assert!(!has_worker(&store).await.unwrap());
+        store.heartbeat(&worker, &version).await.unwrap();
+        assert!(has_worker(&store).await.unwrap());
+        store.farewell(&worker).await.unwrap();
+        assert!(!has_worker(&store).await.unwrap());
     }
 
     #[test]

@@ -1,13 +1,16 @@
-//! Auto-recharge on the command line: its terms, changed and shown, and what became of the requests.
+//! Auto-recharge on the command line: its settings, changed and shown, and what became of the requests.
 
 use crate::cli::BadInput;
 use crate::cli::arguments;
 use crate::clock::timestamp;
 use crate::domain::Usd;
 use crate::domain::WorkspaceId;
+use crate::ledger::MOST_DECLINES;
+use crate::ledger::RechargeChange;
 use crate::ledger::RechargeState;
 use crate::ledger::RechargeTerms;
 use crate::ledger::StoredRecharge;
+use crate::ledger::TermsRefused;
 use crate::store::Store;
 use anyhow::Result;
 use serde_json::Map;
@@ -15,12 +18,15 @@ use serde_json::Value;
 use serde_json::json;
 use std::time::Duration;
 
-/// So many of the newest requests are looked at: as many declines in a row turn the asking off.
-const REQUESTS: usize = 3;
+const BELOW: &str = "--auto-recharge-below";
+const AMOUNT: &str = "--auto-recharge-amount";
+const COOL_OFF: &str = "--auto-recharge-cool-off";
+const PER_DAY: &str = "--auto-recharge-per-day";
+const PER_MONTH: &str = "--auto-recharge-per-month";
 /// The longest cool-off: as far as the monthly limit looks back.
 const LONGEST_COOL_OFF: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// What of the terms is to change.
+/// What of the settings is to change.
 #[derive(clap::Args, Debug)]
 pub(super) struct RechargeArgs {
     /// Ask for money once the balance falls below this; 0 asks no more
@@ -48,89 +54,56 @@ pub(super) struct RechargeArgs {
 }
 
 impl RechargeArgs {
-    /// Does nothing change?
-    pub(super) fn is_empty(&self) -> bool {
-        let Self { below, amount, cool_off, per_day, per_month, none } = self;
-        let amounts = [below, amount, per_day, per_month];
-        !none && cool_off.is_none() && amounts.into_iter().all(Option::is_none)
+    /// What they change; `None` where none is given.
+    pub(super) fn change(&self) -> Result<Option<RechargeChange>, BadInput> {
+        let Self { below, amount, cool_off, per_day, per_month, none } = *self;
+        let (asks_for_nothing, beside_below) = (below == Some(Usd::ZERO), self.beside_below());
+        if asks_for_nothing && !beside_below.is_empty() {
+            let given = beside_below.join(", ");
+            let how = format!("give a threshold above 0, or {BELOW} 0 alone");
+            return Err(BadInput(format!("{BELOW} 0 asks for nothing and {given} for something: {how}")));
+        }
+        if none || asks_for_nothing {
+            return Ok(Some(RechargeChange::Off));
+        }
+        let is_empty = below.is_none() && beside_below.is_empty();
+        Ok((!is_empty).then_some(RechargeChange::Set { below, amount, cool_off, per_day, per_month }))
     }
 
-    /// The terms with what was given in place of what was there. They are whole or not at all: any part may
-    /// change once threshold and amount are known.
-    pub(super) fn apply(&self, terms: Option<RechargeTerms>) -> Result<Option<RechargeTerms>, BadInput> {
-        if self.is_empty() {
-            return Ok(terms);
-        }
-        if self.none || self.below == Some(Usd::ZERO) {
-            return Ok(None);
-        }
-        let below = self.below.or(terms.map(|terms| terms.below));
-        let amount = self.amount.or(terms.map(|terms| terms.amount));
-        let (below, amount) = match (below, amount) {
-            (Some(below), Some(amount)) => (below, amount),
-            (Some(_), None) => {
-                return Err(needs("--auto-recharge-below", "--auto-recharge-amount: how much to ask for"));
-            }
-            (None, Some(_)) => {
-                return Err(needs("--auto-recharge-amount", "--auto-recharge-below: when to ask for it"));
-            }
-            (None, None) => return Err(needs(self.limit(), "--auto-recharge-below and --auto-recharge-amount")),
+    /// Why the change is refused, in the words of what was given.
+    pub(super) fn explain(&self, refused: TermsRefused) -> BadInput {
+        let too_low = |option: &str, limit: Usd, amount: Usd| {
+            let what = format!("{option} {limit} is less than {AMOUNT} {amount}");
+            BadInput(format!("{what}: nothing would ever be asked for; raise the one or lower the other"))
         };
-        check(self.limited(terms, below, amount)).map(Some)
-    }
-
-    /// Limits that nobody has set follow the amount.
-    fn limited(&self, terms: Option<RechargeTerms>, below: Usd, amount: Usd) -> RechargeTerms {
-        let usual = RechargeTerms::usual(below, amount);
-        let Some(before) = terms else {
-            return RechargeTerms {
-                cool_off: self.cool_off.unwrap_or(usual.cool_off),
-                per_day: self.per_day.unwrap_or(usual.per_day),
-                per_month: self.per_month.unwrap_or(usual.per_month),
-                ..usual
-            };
-        };
-        let usual_before = RechargeTerms::usual(before.below, before.amount);
-        let kept = |limit: Usd, was_usual: Usd, usual: Usd| if limit == was_usual { usual } else { limit };
-        let per_day = kept(before.per_day, usual_before.per_day, usual.per_day);
-        let per_month = kept(before.per_month, usual_before.per_month, usual.per_month);
-        RechargeTerms {
-            cool_off: self.cool_off.unwrap_or(before.cool_off),
-            per_day: self.per_day.unwrap_or(per_day),
-            per_month: self.per_month.unwrap_or(per_month),
-            ..usual
+        match refused {
+            TermsRefused::Incomplete => self.incomplete(),
+            TermsRefused::PerDay(terms) => too_low(PER_DAY, terms.per_day(), terms.amount),
+            TermsRefused::PerMonth(terms) => too_low(PER_MONTH, terms.per_month(), terms.amount),
         }
     }
 
-    /// The first limit that was given.
-    const fn limit(&self) -> &'static str {
-        if self.cool_off.is_some() {
-            "--auto-recharge-cool-off"
-        } else if self.per_day.is_some() {
-            "--auto-recharge-per-day"
-        } else {
-            "--auto-recharge-per-month"
-        }
+    fn incomplete(&self) -> BadInput {
+        BadInput(match (self.below, self.amount) {
+            (Some(_), _) => format!("{BELOW} needs {AMOUNT}: how much to ask for"),
+            (None, Some(_)) => format!("{AMOUNT} needs {BELOW}: when to ask for it"),
+            (None, None) => {
+                let given = self.beside_below().join(", ");
+                format!("{given}: money is never asked for as it is; give {BELOW} and {AMOUNT} too")
+            }
+        })
     }
-}
 
-fn needs(given: &str, missing: &str) -> BadInput {
-    BadInput(format!("{given} needs {missing}"))
-}
-
-/// Refuses limits under which nothing would ever be asked for.
-fn check(terms: RechargeTerms) -> Result<RechargeTerms, BadInput> {
-    let RechargeTerms { amount, per_day, per_month, .. } = terms;
-    let refuse = |option: &str, limit: Usd, more: &str, than: Usd| {
-        Err(BadInput(format!("{option} {limit} is less than {more} {than}: nothing would ever be asked for")))
-    };
-    if per_day < amount {
-        return refuse("--auto-recharge-per-day", per_day, "--auto-recharge-amount", amount);
+    /// What is given beside the threshold.
+    fn beside_below(&self) -> Vec<&'static str> {
+        let given = [
+            (AMOUNT, self.amount.is_some()),
+            (COOL_OFF, self.cool_off.is_some()),
+            (PER_DAY, self.per_day.is_some()),
+            (PER_MONTH, self.per_month.is_some()),
+        ];
+        given.into_iter().filter(|(_, is_given)| *is_given).map(|(option, _)| option).collect()
     }
-    if per_month < amount {
-        return refuse("--auto-recharge-per-month", per_month, "--auto-recharge-amount", amount);
-    }
-    Ok(terms)
 }
 
 fn cool_off(text: &str) -> Result<Duration, String> {
@@ -138,58 +111,50 @@ fn cool_off(text: &str) -> Result<Duration, String> {
     if cool_off > LONGEST_COOL_OFF { Err("must not be longer than 30d".to_owned()) } else { Ok(cool_off) }
 }
 
-/// The newest requests of a workspace, the newest first.
+/// What became of a workspace's requests.
 #[derive(Default)]
 pub(super) struct Requests {
-    newest: Vec<StoredRecharge>,
-    /// The terms were set just now, which forgets earlier declines.
-    set_anew: bool,
+    newest: Option<StoredRecharge>,
+    /// In a row.
+    declined: u32,
 }
 
 impl Requests {
     /// Reads them.
     pub(super) async fn of(store: &dyn Store, workspace: &WorkspaceId) -> Result<Self> {
-        let newest = store.recharges(workspace, u32::try_from(REQUESTS)?).await?;
-        Ok(Self { newest, set_anew: false })
+        let newest = store.recharges(workspace, 1).await?.pop();
+        Ok(Self { newest, declined: store.recharge_declines(workspace).await? })
     }
 
-    /// The same, after the terms were set.
-    pub(super) fn set_anew(self) -> Self {
-        Self { set_anew: true, ..self }
-    }
-
+    /// While one is in flight there is none that is newer.
     fn in_flight(&self) -> Option<&StoredRecharge> {
-        self.newest.iter().find(|request| request.state == RechargeState::Asked)
-    }
-
-    /// Declined in a row, as far as is known: of the newest requests.
-    fn declined(&self) -> usize {
-        if self.set_anew {
-            return 0;
-        }
-        self.newest.iter().take_while(|request| request.state == RechargeState::Declined).count()
+        self.newest.as_ref().filter(|request| request.state == RechargeState::Asked)
     }
 }
 
-/// The terms and the newest request, for people.
+/// The settings and the newest request, for people.
 pub(super) fn lines(terms: Option<RechargeTerms>, requests: &Requests) -> Vec<String> {
     let mut lines = match terms {
-        Some(RechargeTerms { below, amount, cool_off, per_day, per_month }) => vec![
-            format!("auto recharge      {amount} USD, below {below} USD"),
-            format!("  at most          {per_day} USD within 24 hours, {per_month} USD within 30 days"),
-            format!("  cool-off         {} s after an answer", cool_off.as_secs()),
-        ],
+        Some(terms) => {
+            let (below, amount, cool_off) = (terms.below, terms.amount, terms.cool_off().as_secs());
+            let (per_day, per_month) = (terms.per_day(), terms.per_month());
+            vec![
+                format!("auto recharge      {amount} USD, below {below} USD"),
+                format!("  at most          {per_day} USD within 24 hours, {per_month} USD within 30 days"),
+                format!("  cool-off         {cool_off} s after an answer"),
+            ]
+        }
         None => vec!["auto recharge      none".to_owned()],
     };
-    if let Some(StoredRecharge { reference, amount, state, asked_ms, .. }) = requests.newest.first() {
+    if let Some(StoredRecharge { reference, amount, state, asked_ms, .. }) = &requests.newest {
         let (at, state) = (timestamp(*asked_ms), state.as_str());
         lines.push(format!("  last request     {amount} USD under {reference}, {at}: {state}"));
     }
-    if terms.is_some() && requests.declined() >= REQUESTS {
-        lines.push(format!(
-            "  off              the last {REQUESTS} requests were declined: nothing more is asked for until the terms \
-             are set again after that"
-        ));
+    let declined = requests.declined;
+    if terms.is_some() && declined >= MOST_DECLINES {
+        let until = "the settings are given again, or money comes for one of them";
+        let what = format!("{declined} requests in a row were declined: nothing more is asked for until {until}");
+        lines.push(format!("  off              {what}"));
     }
     lines
 }
@@ -200,11 +165,11 @@ pub(super) fn fields(terms: Option<RechargeTerms>, requests: &Requests) -> Map<S
     let values = [
         ("auto_recharge_below", json!(usd(|terms| terms.below))),
         ("auto_recharge_amount", json!(usd(|terms| terms.amount))),
-        ("auto_recharge_cool_off_seconds", json!(terms.map(|terms| terms.cool_off.as_secs()))),
-        ("auto_recharge_per_day", json!(usd(|terms| terms.per_day))),
-        ("auto_recharge_per_month", json!(usd(|terms| terms.per_month))),
+        ("auto_recharge_cool_off_seconds", json!(terms.map(|terms| terms.cool_off().as_secs()))),
+        ("auto_recharge_per_day", json!(usd(RechargeTerms::per_day))),
+        ("auto_recharge_per_month", json!(usd(RechargeTerms::per_month))),
         ("auto_recharge_in_flight", json!(requests.in_flight().map(|request| request.reference.as_str()))),
-        ("auto_recharge_declined", json!(requests.declined())),
+        ("auto_recharge_declined", json!(requests.declined)),
     ];
     values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
@@ -227,7 +192,9 @@ mod tests {
 
     fn apply(terms: Option<RechargeTerms>, line: &[&str]) -> Result<Option<RechargeTerms>, String> {
         let line = Line::try_parse_from(["set"].iter().chain(line)).unwrap();
-        line.changes.apply(terms).map_err(|error| error.to_string())
+        let change = line.changes.change().map_err(|error| error.to_string())?;
+        let applied = change.map_or(Ok(terms), |change| change.apply(terms));
+        applied.map_err(|refused| line.changes.explain(refused).to_string())
     }
 
     fn request(n: u32, state: RechargeState) -> StoredRecharge {
@@ -241,19 +208,21 @@ mod tests {
     }
 
     #[test]
-    fn limits_that_nobody_has_set_follow_the_amount_and_those_that_were_set_stay() {
+    fn every_option_changes_its_setting_and_a_limit_that_is_given_stays() {
         let first = ["--auto-recharge-below", "5", "--auto-recharge-amount", "20"];
         let mut terms = apply(None, &first).unwrap();
         assert_eq!(terms, Some(RechargeTerms::usual(usd("5"), usd("20"))));
         for (line, cool_off, per_day, per_month) in [
             (vec!["--auto-recharge-cool-off", "15m"], 900, "200", "2000"),
-            (vec!["--auto-recharge-per-day", "100"], 900, "100", "2000"),
-            (vec!["--auto-recharge-amount", "50"], 900, "100", "5000"),
-            (vec!["--auto-recharge-per-month", "50", "--auto-recharge-below", "1"], 900, "100", "50"),
+            // As much as is usual, and yet it was said.
+            (vec!["--auto-recharge-per-day", "200"], 900, "200", "2000"),
+            (vec!["--auto-recharge-amount", "50"], 900, "200", "5000"),
+            (vec!["--auto-recharge-per-month", "50", "--auto-recharge-below", "1"], 900, "200", "50"),
         ] {
             terms = apply(terms, &line).unwrap();
             let now = terms.unwrap();
-            assert_eq!((now.cool_off.as_secs(), now.per_day, now.per_month), (cool_off, usd(per_day), usd(per_month)));
+            let limits = (now.cool_off().as_secs(), now.per_day(), now.per_month());
+            assert_eq!(limits, (cool_off, usd(per_day), usd(per_month)), "{line:?}");
         }
         assert_eq!(terms.map(|terms| (terms.below, terms.amount)), Some((usd("1"), usd("50"))));
         assert_eq!(apply(terms, &[]), Ok(terms));
@@ -262,25 +231,33 @@ mod tests {
     }
 
     #[test]
-    fn terms_that_are_not_whole_or_would_never_ask_are_refused() {
+    fn settings_that_are_not_whole_would_never_ask_or_contradict_each_other_are_refused() {
         let mut told = String::new();
         for line in [
-            vec!["--auto-recharge-below", "5"],
-            vec!["--auto-recharge-amount", "5"],
-            vec!["--auto-recharge-cool-off", "5m"],
-            vec!["--auto-recharge-per-month", "5"],
-            vec!["--auto-recharge-below", "5", "--auto-recharge-amount", "20", "--auto-recharge-per-day", "19.99"],
-            vec!["--auto-recharge-below", "5", "--auto-recharge-amount", "20", "--auto-recharge-per-month", "1"],
+            "below 5",
+            "amount 5",
+            "cool-off 5m",
+            "per-month 5 per-day 5",
+            "below 5 amount 20 per-day 19.99",
+            "below 5 amount 20 per-month 1",
+            "below 0 amount 25",
+            "below 0 cool-off 5m per-day 50 per-month 50",
         ] {
+            let words: Vec<&str> = line.split(' ').collect();
+            let line: Vec<String> =
+                words.chunks(2).flat_map(|pair| [format!("--auto-recharge-{}", pair[0]), pair[1].to_owned()]).collect();
+            let line: Vec<&str> = line.iter().map(String::as_str).collect();
             told += &format!("{}\n", apply(None, &line).unwrap_err());
         }
         expect![[r#"
             --auto-recharge-below needs --auto-recharge-amount: how much to ask for
             --auto-recharge-amount needs --auto-recharge-below: when to ask for it
-            --auto-recharge-cool-off needs --auto-recharge-below and --auto-recharge-amount
-            --auto-recharge-per-month needs --auto-recharge-below and --auto-recharge-amount
-            --auto-recharge-per-day 19.990000000 is less than --auto-recharge-amount 20.000000000: nothing would ever be asked for
-            --auto-recharge-per-month 1.000000000 is less than --auto-recharge-amount 20.000000000: nothing would ever be asked for
+            --auto-recharge-cool-off: money is never asked for as it is; give --auto-recharge-below and --auto-recharge-amount too
+            --auto-recharge-per-day, --auto-recharge-per-month: money is never asked for as it is; give --auto-recharge-below and --auto-recharge-amount too
+            --auto-recharge-per-day 19.990000000 is less than --auto-recharge-amount 20.000000000: nothing would ever be asked for; raise the one or lower the other
+            --auto-recharge-per-month 1.000000000 is less than --auto-recharge-amount 20.000000000: nothing would ever be asked for; raise the one or lower the other
+            --auto-recharge-below 0 asks for nothing and --auto-recharge-amount for something: give a threshold above 0, or --auto-recharge-below 0 alone
+            --auto-recharge-below 0 asks for nothing and --auto-recharge-cool-off, --auto-recharge-per-day, --auto-recharge-per-month for something: give a threshold above 0, or --auto-recharge-below 0 alone
         "#]]
         .assert_eq(&told);
     }
@@ -303,18 +280,18 @@ mod tests {
     #[test]
     fn the_request_in_flight_is_shown_and_three_declines_in_a_row_are() {
         let terms = Some(RechargeTerms::usual(usd("5"), usd("20")));
-        let declined = |n| request(n, RechargeState::Declined);
-        let asked = Requests { newest: vec![request(2, RechargeState::Asked), declined(1)], set_anew: false };
-        let off = || Requests { newest: vec![declined(3), declined(2), declined(1)], set_anew: false };
-        assert_eq!((asked.in_flight().unwrap().reference.as_str(), asked.declined()), ("recharge_2", 0));
-        assert_eq!((off().in_flight().is_none(), off().declined(), off().set_anew().declined()), (true, 3, 0));
+        let of = |newest, declined| Requests { newest: Some(newest), declined };
+        let asked = of(request(2, RechargeState::Asked), 1);
+        let off = of(request(3, RechargeState::Declined), 3);
+        assert_eq!((asked.in_flight().unwrap().reference.as_str(), off.in_flight()), ("recharge_2", None));
+        assert_eq!(lines(terms, &asked).len(), 4);
         expect![[r#"
             auto recharge      20.000000000 USD, below 5.000000000 USD
               at most          200.000000000 USD within 24 hours, 2000.000000000 USD within 30 days
               cool-off         60 s after an answer
               last request     20.000000000 USD under recharge_3, 2027-01-15T08:00:00.000Z: declined
-              off              the last 3 requests were declined: nothing more is asked for until the terms are set again after that"#]]
-        .assert_eq(&lines(terms, &off()).join("\n"));
+              off              3 requests in a row were declined: nothing more is asked for until the settings are given again, or money comes for one of them"#]]
+        .assert_eq(&lines(terms, &off).join("\n"));
         assert_eq!(lines(None, &Requests::default()), ["auto recharge      none"]);
     }
 }

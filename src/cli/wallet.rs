@@ -12,23 +12,22 @@ use crate::domain::WorkspaceId;
 use crate::ledger::Audit;
 use crate::ledger::Balance;
 use crate::ledger::Booking;
-use crate::ledger::Burn;
 use crate::ledger::Entry;
 use crate::ledger::LedgerError;
+use crate::ledger::Outlook;
 use crate::ledger::RechargeState;
 use crate::store::Store;
 use anyhow::Result;
 use clap::builder::NonEmptyStringValueParser;
 use serde_json::Value;
 use serde_json::json;
-use std::time::Duration;
 
 /// Entries read, and printed, at a time.
 const PAGE: u32 = 1_000;
 /// Requests for money among which a top-up's reference is looked for.
 const REQUESTS: u32 = 100;
-/// A balance that lasts longer has no projected end.
-const A_CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+/// In place of what nobody knows.
+const UNKNOWN: &str = "-";
 
 /// What `weir wallet` takes.
 #[derive(clap::Args, Debug)]
@@ -47,7 +46,7 @@ enum Action {
         #[arg(value_name = "USD", allow_negative_numbers = true, value_parser = arguments::positive_usd)]
         amount: Usd,
         /// Your own reference: the same one again books nothing
-        #[arg(long = "ref", value_name = "REF", value_parser = NonEmptyStringValueParser::new())]
+        #[arg(long = "ref", value_name = "REF", value_parser = arguments::reference)]
         reference: String,
     },
     /// Correct a balance, once by its reference; never below what open holds bind
@@ -58,7 +57,7 @@ enum Action {
         #[arg(value_name = "USD", allow_negative_numbers = true)]
         amount: Usd,
         /// Your own reference: the same one again books nothing
-        #[arg(long = "ref", value_name = "REF", value_parser = NonEmptyStringValueParser::new())]
+        #[arg(long = "ref", value_name = "REF", value_parser = arguments::reference)]
         reference: String,
         /// Why
         #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
@@ -159,38 +158,13 @@ async fn show(store: &dyn Store, globals: &Globals, workspace: &WorkspaceId) -> 
     if globals.json {
         let mut object = balance_json(workspace, balance);
         if let Value::Object(fields) = &mut object {
-            fields.insert("burn_per_hour".to_owned(), json!(outlook.per_hour.to_string()));
-            fields.insert("runs_dry_at".to_owned(), json!(outlook.dry_at));
+            fields.insert("burn_per_hour".to_owned(), json!(outlook.per_hour.map(|usd| usd.to_string())));
+            fields.insert("runs_dry_at".to_owned(), json!(outlook.dry_ms.map(timestamp)));
         }
         return Ok(output::line(object)?);
     }
     output::line(balance_line(workspace, balance))?;
-    Ok(output::line(outlook.line())?)
-}
-
-/// How a wallet goes on if it is spent as within the last hour.
-struct Outlook {
-    per_hour: Usd,
-    /// When it would be empty, as text; `None` when nothing is spent, or that is too far off to say.
-    dry_at: Option<String>,
-}
-
-impl Outlook {
-    fn of(burn: Option<Burn>, balance: Usd, now_ms: i64) -> Self {
-        let lasts = burn.and_then(|burn| burn.lasts(balance)).filter(|lasts| *lasts <= A_CENTURY);
-        let millis = lasts.and_then(|lasts| u64::try_from(lasts.as_millis()).ok());
-        Self {
-            per_hour: burn.map_or(Usd::ZERO, Burn::per_hour),
-            dry_at: millis.map(|millis| timestamp(now_ms.saturating_add_unsigned(millis))),
-        }
-    }
-
-    fn line(&self) -> String {
-        match &self.dry_at {
-            Some(at) => format!("spent at {} USD an hour: empty at {at} if that goes on", self.per_hour),
-            None => format!("spent at {} USD an hour", self.per_hour),
-        }
-    }
+    Ok(output::line(outlook_line(outlook))?)
 }
 
 async fn ledger(store: &dyn Store, globals: &Globals, workspace: &WorkspaceId) -> Result<()> {
@@ -236,6 +210,12 @@ async fn existing_wallet(store: &dyn Store, workspace: &WorkspaceId) -> Result<B
 fn balance_line(workspace: &WorkspaceId, wallet: Balance) -> String {
     let Balance { balance, held } = wallet;
     format!("{workspace}: balance {balance} USD, held {held}, available {}", wallet.available())
+}
+
+fn outlook_line(outlook: Outlook) -> String {
+    let per_hour = outlook.per_hour.map_or_else(|| UNKNOWN.to_owned(), |usd| format!("{usd} USD"));
+    let dry_at = outlook.dry_ms.map_or_else(|| UNKNOWN.to_owned(), |ms| format!("{} if that goes on", timestamp(ms)));
+    format!("spent at {per_hour} an hour: empty at {dry_at}")
 }
 
 fn balance_json(workspace: &WorkspaceId, wallet: Balance) -> Value {
@@ -315,23 +295,16 @@ mod tests {
     }
 
     #[test]
-    fn a_wallet_runs_dry_when_its_burn_has_taken_what_is_in_it() {
-        let usd = |text: &str| text.parse::<Usd>().unwrap();
-        let now = 1_800_000_000_000;
+    fn what_nobody_knows_of_a_wallet_is_not_said() {
+        let per_hour = Some("4".parse::<Usd>().unwrap());
         let mut lines = String::new();
-        for (spent, minutes, balance) in
-            [("2", 30, "1"), ("2", 30, "0"), ("0.000000001", 60, "25"), ("0.000000001", 60, "0.000000001")]
-        {
-            let burn = Burn { spent: usd(spent), over: Duration::from_secs(60 * minutes) };
-            lines += &format!("{}\n", Outlook::of(Some(burn), usd(balance), now).line());
+        for (per_hour, dry_ms) in [(per_hour, Some(1_800_000_900_000)), (per_hour, None), (None, None)] {
+            lines += &format!("{}\n", outlook_line(Outlook { per_hour, dry_ms }));
         }
-        lines += &format!("{}\n", Outlook::of(None, usd("25"), now).line());
         expect![[r#"
             spent at 4.000000000 USD an hour: empty at 2027-01-15T08:15:00.000Z if that goes on
-            spent at 4.000000000 USD an hour: empty at 2027-01-15T08:00:00.000Z if that goes on
-            spent at 0.000000001 USD an hour
-            spent at 0.000000001 USD an hour: empty at 2027-01-15T09:00:00.000Z if that goes on
-            spent at 0.000000000 USD an hour
+            spent at 4.000000000 USD an hour: empty at -
+            spent at - an hour: empty at -
         "#]]
         .assert_eq(&lines);
     }

@@ -4,6 +4,7 @@ use crate::cli::BadInput;
 use crate::cli::Exit;
 use crate::cli::Globals;
 use crate::cli::arguments;
+use crate::cli::globals::Place;
 use crate::cli::output;
 use crate::cli::recharge;
 use crate::cli::recharge::Requests;
@@ -11,8 +12,10 @@ use crate::config::Config;
 use crate::domain::Usd;
 use crate::domain::WorkspaceId;
 use crate::keys::OwnKeyFallback;
+use crate::keys::WorkspaceChange;
 use crate::keys::WorkspacePlan;
 use crate::keys::WorkspaceSettings;
+use crate::ledger::TermsRefused;
 use anyhow::Result;
 use serde_json::Value;
 use serde_json::json;
@@ -62,7 +65,7 @@ struct Changes {
 /// Runs the action that was asked for.
 ///
 /// # Errors
-/// When nothing is changed, half of a recharge is missing, or the store cannot be used.
+/// When nothing is changed, a recharge's settings are not whole or contradict each other, or the store cannot be used.
 pub async fn run(args: Args, globals: &Globals) -> Result<Exit> {
     let config = globals.load_config()?;
     match args.action {
@@ -78,32 +81,40 @@ pub async fn run(args: Args, globals: &Globals) -> Result<Exit> {
 }
 
 async fn set(config: &Config, globals: &Globals, workspace: &WorkspaceId, changes: &Changes) -> Result<()> {
-    refuse_nothing(changes)?;
+    let change = changes.read()?;
+    let is_there = match globals.place(config)? {
+        Place::File(path) => path.exists(),
+        Place::Database(_) => true,
+    };
+    refuse_early(&change, is_there).map_err(|refused| changes.recharge.explain(refused))?;
     let store = globals.make_store(config).await?;
-    let settings = store.workspace(workspace).await?.unwrap_or_default();
-    let settings = changed(settings, changes)?;
-    store.set_workspace(workspace, settings.clone()).await?;
-    let requests = Requests::of(&*store, workspace).await?.set_anew();
+    let changed = store.change_workspace(workspace, change).await?;
+    let settings = changed.map_err(|refused| changes.recharge.explain(refused))?;
+    let requests = Requests::of(&*store, workspace).await?;
     print(config, globals, workspace, &settings, &requests)
 }
 
-fn refuse_nothing(changes: &Changes) -> Result<(), BadInput> {
-    let Changes { plan, own_key_fallback, low_balance, recharge } = changes;
-    if plan.is_none() && own_key_fallback.is_none() && low_balance.is_none() && recharge.is_empty() {
-        let how = "give --plan, --own-key-fallback, --low-balance, --auto-recharge-... or --no-auto-recharge";
-        return Err(BadInput(format!("nothing to change: {how}")));
+/// Refuses what no workspace can take, before a store is made for it. Half of a recharge is for a store that is there
+/// to say: it may know the other half.
+fn refuse_early(change: &WorkspaceChange, is_there: bool) -> Result<(), TermsRefused> {
+    match change.apply(WorkspaceSettings::new()) {
+        Err(TermsRefused::Incomplete) if is_there => Ok(()),
+        Err(refused) => Err(refused),
+        Ok(_) => Ok(()),
     }
-    Ok(())
 }
 
-/// The settings with what was given in place of what was there.
-fn changed(settings: WorkspaceSettings, changes: &Changes) -> Result<WorkspaceSettings, BadInput> {
-    Ok(WorkspaceSettings {
-        plan: changes.plan.unwrap_or(settings.plan),
-        own_key_fallback: changes.own_key_fallback.unwrap_or(settings.own_key_fallback),
-        low_balance: changes.low_balance.or(settings.low_balance),
-        recharge: changes.recharge.apply(settings.recharge)?,
-    })
+impl Changes {
+    /// What they change, which is something.
+    fn read(&self) -> Result<WorkspaceChange, BadInput> {
+        let Self { plan, own_key_fallback, low_balance, ref recharge } = *self;
+        let change = WorkspaceChange { plan, own_key_fallback, low_balance, recharge: recharge.change()? };
+        if change == WorkspaceChange::default() {
+            let how = "give --plan, --own-key-fallback, --low-balance, --auto-recharge-... or --no-auto-recharge";
+            return Err(BadInput(format!("nothing to change: {how}")));
+        }
+        Ok(change)
+    }
 }
 
 fn print(
@@ -154,8 +165,10 @@ fn own_key_fallback(text: &str) -> Result<OwnKeyFallback, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::load;
     use clap::Parser;
     use expect_test::expect;
+    use std::path::Path;
 
     #[derive(Parser)]
     struct Line {
@@ -163,10 +176,8 @@ mod tests {
         changes: Changes,
     }
 
-    /// What `weir workspace set acme` makes of settings.
-    fn set(settings: WorkspaceSettings, line: &[&str]) -> Result<WorkspaceSettings, BadInput> {
-        let line = Line::try_parse_from(["set"].iter().chain(line)).unwrap();
-        changed(settings, &line.changes)
+    fn changes(line: &[&str]) -> Changes {
+        Line::try_parse_from(["set"].iter().chain(line)).unwrap().changes
     }
 
     #[test]
@@ -181,7 +192,7 @@ mod tests {
             vec!["--no-auto-recharge"],
             vec!["--plan", "metered"],
         ] {
-            settings = set(settings, &line).unwrap();
+            settings = changes(&line).read().unwrap().apply(settings).unwrap();
             lines += &format!("{}\n", to_json(&WorkspaceId::new("acme"), &settings, &Requests::default()));
         }
         let lines =
@@ -199,11 +210,37 @@ mod tests {
 
     #[test]
     fn a_line_that_changes_nothing_is_refused() {
-        let parse = |line: &[&str]| Line::try_parse_from(["set"].iter().chain(line)).unwrap().changes;
-        assert!(refuse_nothing(&parse(&[])).unwrap_err().to_string().starts_with("nothing to change: give --plan, "));
+        assert!(changes(&[]).read().unwrap_err().to_string().starts_with("nothing to change: give --plan, "));
         for line in [["--plan", "metered"].as_slice(), &["--low-balance", "0"], &["--no-auto-recharge"]] {
-            assert!(refuse_nothing(&parse(line)).is_ok(), "{line:?}");
+            assert!(changes(line).read().is_ok(), "{line:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_settled_makes_no_store_and_changes_nothing_in_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (data, acme) = (folder.path().join("new"), WorkspaceId::new("acme"));
+        let globals = Globals { data: Some(data.clone()), ..Globals::default() };
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+        let config = load(Some(&shipped), &|_| None, &[]).unwrap();
+        let is_refused = async |line: &str| {
+            let words: Vec<&str> = line.split(' ').collect();
+            set(&config, &globals, &acme, &changes(&words)).await.unwrap_err().is::<BadInput>()
+        };
+        for line in [
+            "--plan unlimited --auto-recharge-below 5",
+            "--plan unlimited --auto-recharge-below 0 --auto-recharge-amount 25",
+            "--auto-recharge-below 5 --auto-recharge-amount 20 --auto-recharge-per-day 10",
+        ] {
+            assert!(is_refused(line).await, "{line}");
+            assert!(!data.exists(), "{line}");
+        }
+
+        set(&config, &globals, &acme, &changes(&["--own-key-fallback", "house"])).await.unwrap();
+        assert!(is_refused("--plan unlimited --auto-recharge-below 5").await);
+        let store = globals.open_store(&config).await.unwrap();
+        let settled = WorkspaceSettings { own_key_fallback: OwnKeyFallback::House, ..WorkspaceSettings::new() };
+        assert_eq!(store.workspace(&acme).await.unwrap(), Some(settled));
     }
 
     #[test]

@@ -109,18 +109,28 @@ impl ModelPrices {
     fn read(name: &str, reader: &mut Reader<'_>, providers: &BTreeMap<ProviderName, ProviderSettings>) -> Self {
         let mut table = reader.table(&["models", name]);
         let provider = table.required::<String>("provider").map(ProviderName::new);
-        if let Some(provider) = &provider
-            && !providers.get(provider).is_some_and(ProviderSettings::bills_tokens)
-        {
+        let settings = provider.as_ref().and_then(|provider| providers.get(provider));
+        if provider.is_some() && !settings.is_some_and(ProviderSettings::bills_tokens) {
             table.mistake("provider", "must name a provider of kind openai or anthropic");
         }
-        let input = table.required("input_per_million").unwrap_or(Decimal::ZERO);
+        let input = table.required("input_per_million");
+        let any_input = input.unwrap_or(Decimal::ZERO);
+        let cached_input = table.or("cached_input_per_million", any_input);
+        let cache_write = table.or("cache_write_per_million", any_input);
+        let output = table.required("output_per_million");
+        let trusts_cost = settings.is_some_and(|settings| settings.dialect.trusts_reported_cost);
+        let prices = [input, Some(cached_input), Some(cache_write), output];
+        if trusts_cost && prices.into_iter().all(|price| price.is_some_and(|price: Decimal| price.is_zero())) {
+            let message = "must not be zero where output_per_million is and the provider's reported cost is trusted: \
+                           these prices are what is held";
+            table.mistake("input_per_million", message);
+        }
         Self {
-            input_per_million: input,
-            cached_input_per_million: table.or("cached_input_per_million", input),
-            cache_write_per_million: table.or("cache_write_per_million", input),
-            output_per_million: table.required("output_per_million").unwrap_or(Decimal::ZERO),
             provider: provider.unwrap_or_else(|| ProviderName::new("")),
+            input_per_million: any_input,
+            cached_input_per_million: cached_input,
+            cache_write_per_million: cache_write,
+            output_per_million: output.unwrap_or(Decimal::ZERO),
         }
     }
 }

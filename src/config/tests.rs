@@ -268,6 +268,30 @@ fn a_cache_price_left_out_is_the_price_of_any_input() {
 }
 
 #[test]
+fn a_reported_cost_is_not_trusted_where_nothing_would_be_held_for_it() {
+    let with = |trusts: bool, prices: &str| {
+        mistakes(&format!(
+            "[providers.openai]\ntrust_reported_cost = {trusts}\n[models.m]\nprovider = \"openai\"\n{prices}"
+        ))
+    };
+    let nothing = "input_per_million = \"0\"\noutput_per_million = \"0.00\"\n";
+    let told = "weir.toml:5: models.m.input_per_million: must not be zero where output_per_million is and the \
+                provider's reported cost is trusted: these prices are what is held";
+    assert_eq!(with(true, nothing), told);
+    for (trusts, prices) in [
+        (false, nothing),
+        (true, "input_per_million = \"0\"\noutput_per_million = \"1\""),
+        (true, "input_per_million = \"1\"\noutput_per_million = \"0\""),
+        (true, "input_per_million = \"0\"\noutput_per_million = \"0\"\ncache_write_per_million = \"1\""),
+    ] {
+        assert_eq!(with(trusts, prices), "", "{prices}");
+    }
+    // What is missing is told of alone.
+    let missing = with(true, "output_per_million = \"0\"");
+    assert!(missing.contains("input_per_million: is missing") && !missing.contains("held"), "{missing}");
+}
+
+#[test]
 fn a_model_is_known_whoever_serves_it_and_no_other_is() {
     let text = "[providers.openai]\nenabled = false\n[models.m]\nprovider = \"openai\"\n\
                 input_per_million = \"1\"\noutput_per_million = \"2\"";

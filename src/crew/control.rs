@@ -68,10 +68,10 @@ impl Control {
         }
     }
 
+    /// An order may overtake its job, which waits to be taken in behind others.
     async fn steer(&self, control: JobControl) -> Result<(), Trouble> {
         let JobControl { job_id, action, max_spend } = control;
-        let job = self.engine.store.find_job(&job_id).await?;
-        let job = job.ok_or_else(|| Trouble::invalid("job_id names no job"))?;
+        let job = self.engine.store.find_job(&job_id).await?.ok_or(Trouble::UnknownJob)?;
         match action {
             JobAction::Cancel => self.cancel(&job).await,
             JobAction::Resume => self.resume(&job, max_spend).await,
@@ -193,6 +193,7 @@ mod tests {
     use crate::ledger::RechargeTerms;
     use crate::queue::Fate;
     use crate::queue::MemoryQueue;
+    use crate::queue::RetryAfter;
     use expect_test::expect;
     use serde_json::Value;
     use serde_json::json;
@@ -201,8 +202,15 @@ mod tests {
 
     async fn control(max_spend: Option<Usd>) -> (Control, TempDir) {
         let (engine, folder) = engine();
+        let control = Control::new(engine, Arc::new(MemoryQueue::default()), Arc::default());
+        take_in(&control, "job_1", max_spend).await;
+        (control, folder)
+    }
+
+    /// A job of one lead.
+    async fn take_in(control: &Control, id: &str, max_spend: Option<Usd>) {
         let new = NewJob {
-            id: JobId::new("job_1"),
+            id: JobId::new(id),
             workspace: WorkspaceId::new("acme"),
             work: Work::Enrich(WaterfallName::new("work_email")),
             content: Fingerprint::of("job", []),
@@ -212,12 +220,12 @@ mod tests {
             auto_resume: false,
             reply: None,
         };
-        let job = engine.store.create_job(new).await.unwrap();
-        let load = engine.store.begin_load(job.key).await.unwrap().unwrap();
+        let store = &control.engine.store;
+        let job = store.create_job(new).await.unwrap();
+        let load = store.begin_load(job.key).await.unwrap().unwrap();
         let lead = NewLead { n: LeadNo(1), id: LeadId::new("1"), lead: None };
-        engine.store.load_leads(load, vec![lead]).await.unwrap();
-        engine.store.seal_job(load).await.unwrap();
-        (Control::new(engine, Arc::new(MemoryQueue::default()), Arc::default()), folder)
+        store.load_leads(load, vec![lead]).await.unwrap();
+        store.seal_job(load).await.unwrap();
     }
 
     async fn take(control: &Control, message: Value) -> Fate {
@@ -249,6 +257,19 @@ mod tests {
             assert_eq!(take(&control, cancel).await, Fate::Ack);
             assert_eq!(job(&control).await.state, JobState::Cancelled);
         }
+    }
+
+    #[tokio::test]
+    async fn an_order_that_overtakes_its_job_comes_again_until_the_job_is_there() {
+        let (control, _folder) = control(None).await;
+        let order = |action: &str| json!({"job_id": "job_2", "action": action});
+        for action in ["cancel", "resume"] {
+            assert_eq!(take(&control, order(action)).await, Fate::Retry(RetryAfter::OneSecond), "{action}");
+        }
+        take_in(&control, "job_2", None).await;
+        assert_eq!(take(&control, order("cancel")).await, Fate::Ack);
+        let job = control.engine.store.find_job(&JobId::new("job_2")).await.unwrap().unwrap();
+        assert_eq!(job.state, JobState::Cancelled);
     }
 
     #[tokio::test]
@@ -337,7 +358,6 @@ mod tests {
         let (control, _folder) = control(None).await;
         let mut told = String::new();
         for message in [
-            json!({"job_id": "job_2", "action": "cancel"}),
             json!({"job_id": "job_1", "action": "resume", "max_spend": "1"}),
             json!({"request_id": "r1", "from": "files"}),
         ] {
@@ -346,7 +366,6 @@ mod tests {
             told += &format!("{:?}\n", fate(control.take(message, "m1").await, 0));
         }
         expect![[r#"
-            Dead(Invalid, "job_id names no job")
             Dead(Invalid, "max_spend may only rise: the job has none, and so no limit to raise")
             Dead(UnknownType, "a message of this type does not belong on weir.jobcontrol")
         "#]]

@@ -15,8 +15,8 @@ use crate::worker::IntakeError;
 
 /// A message that the store itself refuses, not for being away, is given up after so many tries: two minutes.
 pub(super) const STORE_TRIES: u32 = 10;
-/// A list that cannot be fetched is given up after so many tries: an hour.
-const SOURCE_TRIES: u32 = 60;
+/// A list that cannot be fetched, or an order for a job that nobody knows, is given up after so many tries: an hour.
+const PASSING_TRIES: u32 = 60;
 
 /// Why a message is not done with.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,9 @@ pub(super) enum Trouble {
     /// Something else is away for now.
     #[error("{0}")]
     Passing(String),
+    /// It is about a job that nobody knows: the job may have been sent before it, and be taken in later.
+    #[error("job_id names no job")]
+    UnknownJob,
 }
 
 /// What came of a message, as its delivery ends.
@@ -45,9 +48,10 @@ pub(super) fn fate(taken: Result<(), Trouble>, tries: u32) -> Fate {
     match trouble {
         Trouble::Refused(reason, detail) => Fate::Dead(reason, detail),
         Trouble::Store(error) if error.is_transient() || tries < STORE_TRIES => again,
-        Trouble::Passing(_) if tries < SOURCE_TRIES => again,
+        Trouble::Passing(_) | Trouble::UnknownJob if tries < PASSING_TRIES => again,
         Trouble::Store(_) => Fate::Dead(DeadReason::GaveUp, format!("the store has refused it {tries} times")),
         Trouble::Passing(problem) => Fate::Dead(DeadReason::GaveUp, format!("{problem}; tried {tries} times")),
+        unknown @ Trouble::UnknownJob => Fate::Dead(DeadReason::Invalid, format!("{unknown}; tried {tries} times")),
         // Two that load it in turn would chase each other; this one goes slower with each try.
         Trouble::Busy => Fate::Retry(RetryAfter::tries(tries.max(3))),
     }
@@ -156,6 +160,9 @@ mod tests {
             ("broken", broken(), 10),
             ("cut", cut(), 59),
             ("cut", cut(), 60),
+            ("unknown", Err(Trouble::UnknownJob), 0),
+            ("unknown", Err(Trouble::UnknownJob), 59),
+            ("unknown", Err(Trouble::UnknownJob), 60),
             ("busy", Err(Trouble::Busy), 0),
             ("busy", Err(Trouble::Busy), 9),
             ("done", Ok(()), 5),
@@ -169,6 +176,9 @@ mod tests {
             broken after 10: Dead(GaveUp, "the store has refused it 10 times")
             cut after 59: Retry(OneMinute)
             cut after 60: Dead(GaveUp, "leads_from was cut; tried 60 times")
+            unknown after 0: Retry(OneSecond)
+            unknown after 59: Retry(OneMinute)
+            unknown after 60: Dead(Invalid, "job_id names no job; tried 60 times")
             busy after 0: Retry(TenSeconds)
             busy after 9: Retry(OneMinute)
             done after 5: Ack

@@ -12,6 +12,7 @@ use crate::jobs::Progress;
 use crate::jobs::StoredJob;
 use crate::ledger::Burn;
 use crate::ledger::Happening;
+use crate::ledger::Outlook;
 use crate::ledger::Stopper;
 use crate::ledger::StoredHappening;
 use crate::messages::CampaignActivated;
@@ -28,10 +29,6 @@ use crate::messages::WalletLow;
 use crate::messages::event_id;
 use crate::messages::run_event_id;
 use crate::queue::Outgoing;
-use std::time::Duration;
-
-/// When a wallet runs dry is not told any further ahead: ten years.
-const FORESEEABLE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// The wallet that a happening says is running out.
 pub(super) const fn wallet_of(what: &Happening) -> Option<&WorkspaceId> {
@@ -98,10 +95,8 @@ pub(super) fn notice_of(stored: &StoredHappening, burn: Option<Burn>) -> Option<
 
 /// What is spent in an hour, and when this balance of this time is gone if that goes on.
 fn outlook(burn: Option<Burn>, balance: Usd, at_ms: i64) -> (Option<Usd>, Option<String>) {
-    let lasts = burn.and_then(|burn| burn.lasts(balance)).filter(|lasts| *lasts <= FORESEEABLE);
-    let lasts_ms = lasts.and_then(|lasts| i64::try_from(lasts.as_millis()).ok());
-    let dry_ms = lasts_ms.and_then(|lasts_ms| at_ms.checked_add(lasts_ms));
-    (burn.map(Burn::per_hour), dry_ms.map(clock::timestamp))
+    let Outlook { per_hour, dry_ms } = Outlook::of(burn, balance, at_ms);
+    (per_hour, dry_ms.map(clock::timestamp))
 }
 
 /// A completion with how its job stands now.
@@ -133,6 +128,7 @@ pub(super) mod tests {
     use expect_test::expect;
     use serde_json::Value;
     use serde_json::json;
+    use std::time::Duration;
 
     const AT_MS: i64 = 1_800_000_000_000;
 

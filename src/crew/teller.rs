@@ -314,6 +314,7 @@ mod tests {
             source: AnswerSource::Called,
             cost: Usd::from_nanos(nanos),
             duration_ms: 412,
+            unsaid: false,
         };
         Attempt {
             n: AttemptNo::new(n),

@@ -58,6 +58,8 @@ pub struct AttemptEnd {
     pub cost: Usd,
     /// From the begin to the end, in milliseconds.
     pub duration_ms: u64,
+    /// Nobody said what it took: what was held for it is owed, no more and no less.
+    pub unsaid: bool,
 }
 
 /// How an attempt came by its answer.
@@ -122,6 +124,7 @@ impl AttemptEnd {
             source: AnswerSource::NotAsked,
             cost: Usd::ZERO,
             duration_ms: 0,
+            unsaid: false,
         }
     }
 }

@@ -40,7 +40,7 @@ pub enum Reason {
     CreditsExhausted,
     /// The customer's own key does not work.
     KeyRejected,
-    /// A finder did not answer properly.
+    /// A finder did not answer properly, or no model did.
     ProvidersUnavailable,
     /// No verifier answered properly.
     VerifiersUnavailable,
@@ -48,13 +48,13 @@ pub enum Reason {
     NoVerifier,
     /// No step of the waterfall fits the lead.
     NoSteps,
-    /// The lead has too little to work with.
+    /// The lead has too little to work with, or with it a model would be told too much.
     InvalidInput,
     /// The lead's time was up.
     Deadline,
     /// The job was cancelled.
     Cancelled,
-    /// The model, or its provider, declined to write.
+    /// The model, or its provider's filter, declined to write, or what it wrote is no e-mail.
     Refused,
     /// The model's output was cut off by its cap.
     Truncated,
@@ -64,7 +64,7 @@ impl Reason {
     /// Can the reason have changed, so that `resume` tries the lead again?
     pub const fn is_resumable(self) -> bool {
         match self {
-            // The same question would be answered alike, and it was paid.
+            // The same question would be answered alike, and was billed.
             Self::None | Self::NoVerifier | Self::InvalidInput | Self::Refused | Self::Truncated => false,
             Self::WalletEmpty
             | Self::LeadCap

@@ -34,13 +34,15 @@ pub enum Throttle {
     GivenBack,
 }
 
-/// Why a model's answer is no copy. It was charged as the provider charges it, and is not asked for again.
+/// Why a model's answer is no copy. The provider bills it, and it is not asked for again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Unwritten {
-    /// The model declined, or its provider's filter did.
+    /// The model declined, or its provider's filter did; charged as the provider charges it.
     Refused,
-    /// It was cut off by the output's cap.
+    /// It was cut off by the output's cap; charged likewise.
     Truncated,
+    /// The model's text is no e-mail. The customer pays nothing for it: it is the house's loss.
+    NoEmail,
 }
 
 /// How one attempt ended.
@@ -70,9 +72,11 @@ pub enum Outcome {
     ProviderOutOfCredits,
     /// The provider throttles the key.
     RateLimited(Throttle),
-    /// Sent, and no answer in time: nobody knows whether it was billed.
+    /// Sent, and no answer in time: nobody knows whether it was billed. Or not asked: another's answer did not come in
+    /// time.
     Timeout,
-    /// The provider does not accept this request; another one may be fine.
+    /// The provider does not accept this request; another one may be fine. Of copy it says that no model was
+    /// asked.
     BadRequest,
     /// The provider is not working.
     Unavailable(Outage),
@@ -96,7 +100,7 @@ impl Outcome {
             Self::ProviderOutOfCredits => "provider_out_of_credits",
             Self::RateLimited(_) => "rate_limited",
             Self::Timeout => "timeout",
-            // The set of words is closed: that a model would not, or could not, is told by the reason.
+            // The set of words is closed: that a model would not, or could not, is told by detail and reason.
             Self::BadRequest | Self::Unwritten(_) => "bad_request",
             Self::Unavailable(_) => "unavailable",
             Self::ProtocolError => "protocol_error",
@@ -113,6 +117,7 @@ impl Outcome {
             Self::Unavailable(Outage::HoldExpired) => Some("hold_expired"),
             Self::Unwritten(Unwritten::Refused) => Some("refused"),
             Self::Unwritten(Unwritten::Truncated) => Some("truncated"),
+            Self::Unwritten(Unwritten::NoEmail) => Some("no_email"),
             Self::RateLimited(Throttle::TriesSpent)
             | Self::Unavailable(Outage::Answered)
             | Self::Found
@@ -139,6 +144,7 @@ impl Outcome {
             ("written", None) => Self::Written,
             ("bad_request", Some("refused")) => Self::Unwritten(Unwritten::Refused),
             ("bad_request", Some("truncated")) => Self::Unwritten(Unwritten::Truncated),
+            ("bad_request", Some("no_email")) => Self::Unwritten(Unwritten::NoEmail),
             ("not_applicable", None) => Self::NotApplicable,
             ("unaffordable", None) => Self::Unaffordable,
             ("capped", Some("lead")) => Self::Capped(Cap::Lead),
@@ -163,7 +169,8 @@ impl Outcome {
         if let Self::Judged(verdict) = self { Some(verdict) } else { None }
     }
 
-    /// An answer counts in every later run; anything else only in the run that made it.
+    /// An answer counts in every later run; anything else only in the run that made it. What copy makes of
+    /// `BadRequest` is the waterfall's.
     pub const fn is_answer(self) -> bool {
         match self {
             Self::Found
@@ -203,5 +210,23 @@ impl Outcome {
             | Self::Unavailable(_)
             | Self::ProtocolError => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_a_models_answer_is_no_copy_is_read_as_it_was_written() {
+        for (why, detail) in
+            [(Unwritten::Refused, "refused"), (Unwritten::Truncated, "truncated"), (Unwritten::NoEmail, "no_email")]
+        {
+            let outcome = Outcome::Unwritten(why);
+            assert_eq!((outcome.as_str(), outcome.detail()), ("bad_request", Some(detail)));
+            assert_eq!(Outcome::parse("bad_request", Some(detail)), Some(outcome));
+            assert!(outcome.is_answer() && !outcome.is_cacheable(), "{detail}");
+        }
+        assert_eq!(Outcome::parse("bad_request", None), Some(Outcome::BadRequest));
     }
 }

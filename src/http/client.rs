@@ -72,7 +72,7 @@ pub enum Lost {
     Timeout,
     /// The connection broke, or the answer is not HTTP.
     Cut,
-    /// Its body is larger than 2 MiB.
+    /// Its body is larger than 2 MiB: the provider has answered, and it is not read to its end.
     TooLarge,
 }
 

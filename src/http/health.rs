@@ -15,7 +15,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 /// What one call taught about the provider and the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lesson {
-    /// Both work: an address, "not found", a verdict, or `bad_request`.
+    /// Both work: an address, "not found", a verdict, `bad_request`, or a page that is too large.
     Answered,
     /// The provider failed: unavailable, lost or unreadable answer, no connection.
     ProviderFault,

@@ -30,6 +30,15 @@ pub enum Activation {
     },
 }
 
+/// Who resumes a job.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Resumer {
+    /// Somebody, by a command or a message: the job's campaign goes on whatever stopped it.
+    Command,
+    /// A top-up: the campaign goes on unless a command stopped it.
+    TopUp,
+}
+
 /// What the store keeps of campaigns. Each call is one transaction.
 pub trait Campaigns: Send + Sync {
     /// The campaigns of a workspace, by name.

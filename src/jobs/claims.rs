@@ -27,7 +27,7 @@ pub struct Claimant {
 pub enum Tenure {
     /// A lease of this length by the store's clock, to be renewed.
     Lease(Duration),
-    /// The job's lock, which the system frees at death: an earlier owner's lease counts for nothing.
+    /// The job's lock, which the system frees at death. A lease that is running keeps it off all the same.
     Lock,
 }
 
@@ -78,6 +78,17 @@ pub struct Held {
     pub slice: SliceNo,
     /// Under this epoch.
     pub epoch: Epoch,
+}
+
+/// What became of a lease that was to be renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// It runs anew.
+    Renewed,
+    /// The slice is another's by now, or closed.
+    Lost,
+    /// The store did not come to it, because somebody else had the slice locked: it runs out when it was to.
+    Left,
 }
 
 /// What became of closing a slice.

@@ -11,6 +11,7 @@ mod records;
 
 pub use campaigns::Activation;
 pub use campaigns::Campaigns;
+pub(crate) use campaigns::Resumer;
 pub use campaigns::StoredCampaign;
 pub use campaigns::can_pay;
 pub use claims::Claim;
@@ -20,6 +21,7 @@ pub use claims::Closing;
 pub use claims::Held;
 pub use claims::Learned;
 pub use claims::Load;
+pub use claims::Renewal;
 pub use claims::Tenure;
 pub use records::JobState;
 pub use records::LeadResult;
@@ -112,9 +114,9 @@ pub trait Jobs: Send + Sync {
     /// that have not ended are from now on those of the run at work.
     fn claim_slice(&self, job: JobKey, slice: SliceNo, claimant: &Claimant) -> Later<'_, Claimed>;
 
-    /// Renews leases; names those that are another's by now, or closed. One that somebody else has locked
-    /// is not waited for: it is neither renewed nor named, and has its turn the next time.
-    fn renew_slices(&self, held: Vec<Held>, lease: Duration) -> Later<'_, Vec<Held>>;
+    /// Renews leases; says of each what became of it. One that somebody else has locked is waited for a moment at most:
+    /// then it is left as it is, and has its turn the next time.
+    fn renew_slices(&self, held: Vec<Held>, lease: Duration) -> Later<'_, Vec<(Held, Renewal)>>;
 
     /// Gives a slice up unfinished: anybody may claim it at once.
     fn release_slice(&self, held: Held) -> Later<'_, ()>;

@@ -14,12 +14,14 @@ pub use seal::KeyMaterial;
 pub use seal::MasterKey;
 pub use seal::SealError;
 pub use settings::OwnKeyFallback;
+pub use settings::WorkspaceChange;
 pub use settings::WorkspacePlan;
 pub use settings::WorkspaceSettings;
 
 use crate::domain::ProviderName;
 use crate::domain::WorkspaceId;
 use crate::ledger::Later;
+use crate::ledger::TermsRefused;
 
 /// A customer's own key as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +49,14 @@ pub trait Workspaces: Send + Sync {
     /// Replaces a workspace's settings; a workspace first mentioned is created. Terms of recharge that are set
     /// anew, the same ones too, forget earlier declines.
     fn set_workspace(&self, workspace: &WorkspaceId, settings: WorkspaceSettings) -> Later<'_, ()>;
+
+    /// Changes what a workspace has settled by then: of changes that come at once none is lost. Answers what it has
+    /// settled now; a workspace first mentioned is created. A change that is refused changes and creates nothing.
+    fn change_workspace(
+        &self,
+        workspace: &WorkspaceId,
+        change: WorkspaceChange,
+    ) -> Later<'_, Result<WorkspaceSettings, TermsRefused>>;
 
     /// Stores a key in place of the earlier one.
     fn put_key(&self, key: StoredKey) -> Later<'_, ()>;

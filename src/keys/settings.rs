@@ -1,7 +1,9 @@
 //! What a workspace has settled for itself: its plan, and what follows when a key or its money fails.
 
 use crate::domain::Usd;
+use crate::ledger::RechargeChange;
 use crate::ledger::RechargeTerms;
+use crate::ledger::TermsRefused;
 use std::fmt;
 use std::str::FromStr;
 
@@ -107,6 +109,38 @@ impl WorkspaceSettings {
 impl Default for WorkspaceSettings {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// What of a workspace's settings is to change; `None` stays as it is.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct WorkspaceChange {
+    /// Whose keys its enrichment runs on.
+    pub plan: Option<WorkspacePlan>,
+    /// What an own key that fails gives way to.
+    pub own_key_fallback: Option<OwnKeyFallback>,
+    /// A balance that falls below this is announced.
+    pub low_balance: Option<Usd>,
+    /// When money is asked for. Any change of it, to the same terms too, forgets earlier declines.
+    pub recharge: Option<RechargeChange>,
+}
+
+impl WorkspaceChange {
+    /// The settings after it.
+    ///
+    /// # Errors
+    /// When the terms of recharge would not be whole, or could never ask.
+    pub fn apply(&self, settings: WorkspaceSettings) -> Result<WorkspaceSettings, TermsRefused> {
+        let recharge = match self.recharge {
+            Some(change) => change.apply(settings.recharge)?,
+            None => settings.recharge,
+        };
+        Ok(WorkspaceSettings {
+            plan: self.plan.unwrap_or(settings.plan),
+            own_key_fallback: self.own_key_fallback.unwrap_or(settings.own_key_fallback),
+            low_balance: self.low_balance.or(settings.low_balance),
+            recharge,
+        })
     }
 }
 

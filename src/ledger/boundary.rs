@@ -14,6 +14,7 @@ use crate::domain::Run;
 use crate::domain::Step;
 use crate::domain::Usd;
 use crate::ledger::LedgerError;
+use crate::ledger::rules::Owed;
 use std::pin::Pin;
 use std::task::Context;
 use std::task::Poll;
@@ -79,10 +80,9 @@ pub struct Ended {
     pub attempt: Attempt,
     /// What it asked.
     pub fingerprint: Fingerprint,
-    /// What the provider's own rule says it cost; the customer pays that, as far as hold, wallet and
-    /// caps allow. Zero voids the hold.
-    pub owed: Usd,
-    /// What its hold was granted with, when the one who ends it also began it.
+    /// What is owed for it.
+    pub owed: Owed,
+    /// What its hold was granted with, when the one who ends it also began it: then nobody has to look.
     pub held: Option<Usd>,
     /// The configuration it ran under.
     pub config_version: ConfigVersion,
@@ -93,7 +93,8 @@ pub struct Ended {
 pub enum Then {
     /// Nothing yet: the next call is not admitted, or the lead stops here for now.
     Nothing,
-    /// The next attempt cannot begin at once: is its answer known from an earlier one?
+    /// The next attempt cannot begin at once: is its answer known from an earlier one? Of a page's attempt that an
+    /// earlier owner began: `Done` if it is still to be called.
     Recall(Box<Begin>),
     /// The next attempt begins: decide its hold.
     Begin(Box<Begin>),

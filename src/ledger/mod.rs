@@ -7,6 +7,7 @@
 //! committed; nothing here makes one.
 
 mod boundary;
+mod burn;
 mod happening;
 mod recharge;
 pub mod rules;
@@ -29,21 +30,25 @@ pub use boundary::Responder;
 pub use boundary::SliceNo;
 pub use boundary::Then;
 pub use boundary::pending;
+pub use burn::Burn;
+pub use burn::Outlook;
 pub use happening::Happening;
 pub use happening::Stopper;
 pub use happening::StoredHappening;
 pub use recharge::ASK_AGAIN_AFTER;
 pub use recharge::Asking;
-pub use recharge::Burn;
 pub use recharge::DAYS_A_MONTH;
 pub use recharge::Declined;
 pub use recharge::MOST_DECLINES;
+pub use recharge::RechargeChange;
 pub use recharge::RechargeHistory;
 pub use recharge::RechargeState;
 pub use recharge::RechargeTerms;
 pub use recharge::Recharges;
 pub use recharge::StoredRecharge;
+pub use recharge::TermsRefused;
 pub use recharge::decide_recharge;
+pub use recharge::recharge_reference;
 
 use crate::domain::JobId;
 use crate::domain::LeadId;

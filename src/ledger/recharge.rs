@@ -1,6 +1,7 @@
 //! Auto-recharge: when a wallet asks for money. Pure rules; a store applies them under the wallet's lock.
 #![deny(clippy::float_arithmetic, clippy::as_conversions, clippy::arithmetic_side_effects)]
 
+use crate::domain::Fingerprint;
 use crate::domain::Usd;
 use crate::domain::WorkspaceId;
 use crate::ledger::Later;
@@ -13,7 +14,7 @@ pub const MOST_DECLINES: u32 = 3;
 /// Days that make a month of the monthly limit.
 pub const DAYS_A_MONTH: u32 = 30;
 
-/// When a workspace asks for money, how much, and how often at most.
+/// When a workspace asks for money, how much, and how often at most. A limit that is `None` is the usual one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RechargeTerms {
     /// A balance below this asks.
@@ -21,21 +22,97 @@ pub struct RechargeTerms {
     /// How much is asked for; above zero.
     pub amount: Usd,
     /// From the answer to one request to the next request.
-    pub cool_off: Duration,
-    /// The most that is asked for within 24 hours, declined requests left out.
-    pub per_day: Usd,
-    /// The most that is asked for within [`DAYS_A_MONTH`] days, declined requests left out.
-    pub per_month: Usd,
+    pub cool_off: Option<Duration>,
+    /// The most that is asked for within 24 hours: the request in flight, and what was paid in them.
+    pub per_day: Option<Usd>,
+    /// The most that is asked for within [`DAYS_A_MONTH`] days, counted alike.
+    pub per_month: Option<Usd>,
 }
 
 impl RechargeTerms {
     /// From one answer to the next request, unless the workspace says otherwise.
-    pub const USUAL_COOL_OFF: Duration = Duration::from_secs(60);
+    const USUAL_COOL_OFF: Duration = Duration::from_secs(60);
 
-    /// With the usual limits: ten requests a day, a hundred a month.
-    pub fn usual(below: Usd, amount: Usd) -> Self {
-        let times = |count: i64| Usd::from_nanos(amount.nanos().saturating_mul(count));
-        Self { below, amount, cool_off: Self::USUAL_COOL_OFF, per_day: times(10), per_month: times(100) }
+    /// With the usual limits: a minute, ten requests a day, a hundred a month.
+    pub const fn usual(below: Usd, amount: Usd) -> Self {
+        Self { below, amount, cool_off: None, per_day: None, per_month: None }
+    }
+
+    /// The cool-off that counts.
+    pub fn cool_off(self) -> Duration {
+        self.cool_off.unwrap_or(Self::USUAL_COOL_OFF)
+    }
+
+    /// The daily limit that counts.
+    pub fn per_day(self) -> Usd {
+        self.per_day.unwrap_or_else(|| self.times(10))
+    }
+
+    /// The monthly limit that counts.
+    pub fn per_month(self) -> Usd {
+        self.per_month.unwrap_or_else(|| self.times(100))
+    }
+
+    fn times(self, count: i64) -> Usd {
+        Usd::from_nanos(self.amount.nanos().saturating_mul(count))
+    }
+}
+
+/// What of a workspace's terms is to change.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RechargeChange {
+    /// Ask no more.
+    Off,
+    /// What is given, in place of what was there; `None` stays.
+    Set {
+        /// A balance below this asks.
+        below: Option<Usd>,
+        /// How much is asked for; above zero.
+        amount: Option<Usd>,
+        /// From the answer to one request to the next request.
+        cool_off: Option<Duration>,
+        /// The daily limit.
+        per_day: Option<Usd>,
+        /// The monthly limit.
+        per_month: Option<Usd>,
+    },
+}
+
+/// Why a change makes no terms. Nothing is changed then.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TermsRefused {
+    /// There are none yet, and they begin with a threshold and an amount.
+    Incomplete,
+    /// Nothing would ever be asked for: a day allows less than the amount.
+    PerDay(RechargeTerms),
+    /// Nothing would ever be asked for: a month allows less than the amount.
+    PerMonth(RechargeTerms),
+}
+
+impl RechargeChange {
+    /// The terms after it. They are whole or not at all: any part may change once threshold and amount are known.
+    ///
+    /// # Errors
+    /// When they would not be whole, or could never ask.
+    pub fn apply(self, terms: Option<RechargeTerms>) -> Result<Option<RechargeTerms>, TermsRefused> {
+        let Self::Set { below, amount, cool_off, per_day, per_month } = self else { return Ok(None) };
+        let below = below.or(terms.map(|terms| terms.below));
+        let amount = amount.or(terms.map(|terms| terms.amount));
+        let (below, amount) = below.zip(amount).ok_or(TermsRefused::Incomplete)?;
+        let terms = RechargeTerms {
+            below,
+            amount,
+            cool_off: cool_off.or(terms.and_then(|terms| terms.cool_off)),
+            per_day: per_day.or(terms.and_then(|terms| terms.per_day)),
+            per_month: per_month.or(terms.and_then(|terms| terms.per_month)),
+        };
+        if terms.per_day() < amount {
+            return Err(TermsRefused::PerDay(terms));
+        }
+        if terms.per_month() < amount {
+            return Err(TermsRefused::PerMonth(terms));
+        }
+        Ok(Some(terms))
     }
 }
 
@@ -46,9 +123,9 @@ pub struct RechargeHistory {
     pub in_flight: Option<Duration>,
     /// How long ago the last one was answered.
     pub answered: Option<Duration>,
-    /// Asked for within 24 hours, declined requests left out.
+    /// In flight, or paid within 24 hours: a request counts from its answer on, which may come days after it.
     pub in_a_day: Usd,
-    /// Asked for within a month, declined requests left out.
+    /// In flight, or paid within a month.
     pub in_a_month: Usd,
     /// Declined in a row.
     pub declines: u32,
@@ -79,10 +156,18 @@ pub fn decide_recharge(terms: RechargeTerms, history: RechargeHistory, balance: 
     let within = |asked: Usd, limit: Usd| asked.checked_add(terms.amount).is_some_and(|sum| sum <= limit);
     let is_due = balance < terms.below
         && history.declines < MOST_DECLINES
-        && history.answered.is_none_or(|ago| ago >= terms.cool_off)
-        && within(history.in_a_day, terms.per_day)
-        && within(history.in_a_month, terms.per_month);
+        && history.answered.is_none_or(|ago| ago >= terms.cool_off())
+        && within(history.in_a_day, terms.per_day())
+        && within(history.in_a_month, terms.per_month());
     if is_due { Asking::Ask } else { Asking::Nothing }
+}
+
+/// What the `n`th request of a wallet is answered by, asked at this wall-clock millisecond. Nobody who has not seen it
+/// can name it.
+pub fn recharge_reference(workspace: &WorkspaceId, n: i64, now_ms: i64) -> String {
+    let (n, now_ms) = (n.to_string(), now_ms.to_string());
+    let parts = [workspace.as_str(), n.as_str(), now_ms.as_str()];
+    format!("recharge_{}", Fingerprint::exactly("recharge", parts))
 }
 
 /// A request for money.
@@ -153,42 +238,9 @@ pub trait Recharges: Send + Sync {
 
     /// The last `limit` requests of a workspace, newest first.
     fn recharges(&self, workspace: &WorkspaceId, limit: u32) -> Later<'_, Vec<StoredRecharge>>;
-}
 
-/// How fast a wallet is spent.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Burn {
-    /// Settled in that time. A store looks at the newest ten thousand entries at most; of a wallet that has more
-    /// within [`Burn::LEAST`], it is what those come to in it.
-    pub spent: Usd,
-    /// From the first settlement that was looked at until now; between [`Burn::LEAST`] and [`Burn::WINDOW`].
-    pub over: Duration,
-}
-
-impl Burn {
-    /// How far back is looked.
-    pub const WINDOW: Duration = Duration::from_secs(60 * 60);
-    /// A shorter time says nothing: a first call would look like a flood.
-    pub const LEAST: Duration = Duration::from_secs(60);
-
-    /// What so much in this time comes to in an hour, rounded down.
-    pub fn per_hour(self) -> Usd {
-        let (spent, millis) = (i128::from(self.spent.nanos()), self.millis());
-        let hourly = spent.saturating_mul(3_600_000).checked_div(millis).unwrap_or_default();
-        Usd::from_nanos(i64::try_from(hourly).unwrap_or(i64::MAX))
-    }
-
-    /// How long a balance lasts if it goes on like this; `None` when nothing is spent.
-    pub fn lasts(self, balance: Usd) -> Option<Duration> {
-        let balance = i128::from(balance.nanos().max(0));
-        let millis = balance.saturating_mul(self.millis()).checked_div(i128::from(self.spent.nanos()))?;
-        Some(Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX)))
-    }
-
-    fn millis(self) -> i128 {
-        let over = self.over.clamp(Self::LEAST, Self::WINDOW);
-        i128::try_from(over.as_millis()).unwrap_or(i128::MAX)
-    }
+    /// How many requests of a workspace were declined in a row, since it last paid one or changed its terms.
+    fn recharge_declines(&self, workspace: &WorkspaceId) -> Later<'_, u32>;
 }
 
 #[cfg(test)]
@@ -228,14 +280,66 @@ mod tests {
         }
     }
 
+    /// A change of threshold and amount, which leaves the limits alone.
+    fn set(below: Option<&str>, amount: Option<&str>) -> RechargeChange {
+        let (below, amount) = (below.map(usd), amount.map(usd));
+        RechargeChange::Set { below, amount, cool_off: None, per_day: None, per_month: None }
+    }
+
     #[test]
-    fn a_balance_lasts_as_long_as_it_is_spent_at_that_rate() {
-        let burn = Burn { spent: usd("2"), over: Duration::from_secs(600) };
-        assert_eq!(burn.per_hour(), usd("12"));
-        assert_eq!(burn.lasts(usd("1")), Some(Duration::from_secs(300)));
-        assert_eq!(burn.lasts(usd("-1")), Some(Duration::ZERO));
-        let first = Burn { spent: usd("0.01"), over: Duration::from_millis(5) };
-        assert_eq!(first.per_hour(), usd("0.6"));
-        assert_eq!(Burn { spent: Usd::ZERO, over: Duration::ZERO }.lasts(usd("1")), None);
+    fn limits_that_nobody_has_set_follow_the_amount_and_those_that_were_set_stay() {
+        let first = RechargeTerms::usual(usd("5"), usd("20"));
+        // As much as is usual, but said.
+        let said = RechargeTerms { cool_off: ago(60), per_day: Some(usd("200")), ..first };
+        let limits = |terms: RechargeTerms| (terms.cool_off().as_secs(), terms.per_day(), terms.per_month());
+        for (terms, after) in [(first, "500"), (said, "200")] {
+            assert_eq!(limits(terms), (60, usd("200"), usd("2000")));
+            let raised = set(None, Some("50")).apply(Some(terms));
+            assert_eq!(raised, Ok(Some(RechargeTerms { amount: usd("50"), ..terms })));
+            assert_eq!(raised.unwrap().map(limits), Some((60, usd(after), usd("5000"))));
+            assert_eq!(set(None, None).apply(Some(terms)), Ok(Some(terms)));
+            assert_eq!(RechargeChange::Off.apply(Some(terms)), Ok(None));
+        }
+        assert_eq!(set(Some("5"), Some("20")).apply(None), Ok(Some(first)));
+        let limited = RechargeChange::Set {
+            below: None,
+            amount: None,
+            cool_off: ago(900),
+            per_day: Some(usd("40")),
+            per_month: Some(usd("80")),
+        };
+        assert_eq!(limited.apply(Some(said)).unwrap().map(limits), Some((900, usd("40"), usd("80"))));
+    }
+
+    #[test]
+    fn terms_that_are_not_whole_or_could_never_ask_are_refused() {
+        let known = RechargeTerms { per_day: Some(usd("20")), ..RechargeTerms::usual(usd("5"), usd("20")) };
+        let cent_more = RechargeTerms { amount: usd("20.01"), ..known };
+        for (change, terms, refused) in [
+            (set(None, None), None, TermsRefused::Incomplete),
+            (set(Some("5"), None), None, TermsRefused::Incomplete),
+            (set(None, Some("20")), None, TermsRefused::Incomplete),
+            (set(None, Some("20.01")), Some(known), TermsRefused::PerDay(cent_more)),
+            (
+                set(None, Some("20.01")),
+                Some(RechargeTerms { per_day: None, per_month: known.per_day, ..known }),
+                TermsRefused::PerMonth(RechargeTerms { per_day: None, per_month: known.per_day, ..cent_more }),
+            ),
+        ] {
+            assert_eq!(change.apply(terms), Err(refused), "{change:?} {terms:?}");
+        }
+    }
+
+    #[test]
+    fn every_request_has_a_reference_of_its_own() {
+        let (acme, globex) = (WorkspaceId::new("acme"), WorkspaceId::new("globex"));
+        let reference = recharge_reference(&acme, 1, 1_800_000_000_000);
+        assert_eq!(reference, recharge_reference(&acme, 1, 1_800_000_000_000));
+        assert!(reference.starts_with("recharge_"), "{reference}");
+        for (workspace, n, now_ms) in
+            [(&globex, 1, 1_800_000_000_000), (&acme, 2, 1_800_000_000_000), (&acme, 1, 1_800_000_000_001)]
+        {
+            assert_ne!(recharge_reference(workspace, n, now_ms), reference, "{workspace} {n} {now_ms}");
+        }
     }
 }

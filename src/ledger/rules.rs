@@ -76,6 +76,50 @@ pub fn decide_hold(price: Usd, wallet: Balance, job: JobMoney, lead: LeadMoney) 
     Decision::Grant
 }
 
+/// What is owed for an attempt that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owed {
+    /// So much, by the provider's own rule: the customer pays that, as far as hold, wallet and caps allow.
+    Amount(Usd),
+    /// What was held for it, no more and no less: the provider took something, and nobody says how much.
+    Held,
+    /// Nothing by the customer, and what was held is the house's possible loss: an earlier owner may have called,
+    /// and nobody knows what came of it.
+    ByHouse,
+}
+
+impl Owed {
+    /// Voids the hold.
+    pub const NOTHING: Self = Self::Amount(Usd::ZERO);
+
+    /// Can it come to more than nothing?
+    pub const fn is_anything(self) -> bool {
+        match self {
+            Self::Amount(amount) => amount.is_positive(),
+            Self::Held | Self::ByHouse => true,
+        }
+    }
+
+    /// What the customer owes. `held` is what the attempt's hold was granted with, which its row keeps for good:
+    /// neither a price of today nor an expiry changes it. Of one that has expired nothing is bound any more, and
+    /// what was held for it is owed as any late amount is, see [`settle`].
+    pub const fn by_customer(self, held: Usd) -> Usd {
+        match self {
+            Self::Amount(amount) => amount,
+            Self::Held => held,
+            Self::ByHouse => Usd::ZERO,
+        }
+    }
+
+    /// What the house may have to pay, and nobody will ever say; `held` is as above.
+    pub const fn by_house(self, held: Usd) -> Usd {
+        match self {
+            Self::Amount(_) | Self::Held => Usd::ZERO,
+            Self::ByHouse => held,
+        }
+    }
+}
+
 /// What a settlement does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settlement {
@@ -83,8 +127,15 @@ pub struct Settlement {
     pub charged: Usd,
     /// Given back from what was held: the whole hold, if it was still open.
     pub released: Usd,
-    /// What the provider takes and the customer does not pay: the house's loss.
+    /// What the provider takes, or may have taken, and the customer does not pay: the house's loss.
     pub lost: Usd,
+}
+
+/// Settles what is owed against an open hold of `held` that covers it: neither wallet nor caps have a say. `None`
+/// when more is owed.
+pub fn settle_held(owed: Owed, held: Usd) -> Option<Settlement> {
+    let within = settle_within(owed.by_customer(held), held)?;
+    Some(Settlement { lost: owed.by_house(held), ..within })
 }
 
 /// Settles what is owed within its hold: neither wallet nor caps have a say. `None` when more is owed.

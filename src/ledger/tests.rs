@@ -192,6 +192,30 @@ fn after_expiry_the_customer_pays_what_wallet_and_caps_allow() {
     );
 }
 
+#[test]
+fn what_is_owed_is_counted_by_the_hold_and_by_nothing_of_today() {
+    let nanos = Usd::from_nanos;
+    // Of a hold of so much: what the customer owes, and what the house may lose.
+    for (owed, hold, by_customer, by_house) in [
+        (Owed::NOTHING, 5, 0, 0),
+        (Owed::Amount(nanos(3)), 5, 3, 0),
+        (Owed::Amount(nanos(5)), 5, 5, 0),
+        (Owed::Amount(nanos(7)), 5, 7, 0),
+        (Owed::Held, 5, 5, 0),
+        (Owed::Held, 0, 0, 0),
+        (Owed::ByHouse, 5, 0, 5),
+        (Owed::ByHouse, 0, 0, 0),
+    ] {
+        let place = format!("{owed:?} of {hold}");
+        let held = nanos(hold);
+        let parts = (owed.by_customer(held).nanos(), owed.by_house(held).nanos());
+        assert_eq!(parts, (by_customer, by_house), "{place}");
+        assert_eq!(owed.is_anything(), owed != Owed::NOTHING, "{place}");
+        let settled = settle_held(owed, held).map(|it| (it.charged.nanos(), it.released.nanos(), it.lost.nanos()));
+        assert_eq!(settled, (by_customer <= hold).then_some((by_customer, hold, by_house)), "{place}");
+    }
+}
+
 /// Two jobs of two leads each, on one wallet: what happens to it, move by move.
 #[derive(Debug)]
 struct Story {

@@ -9,13 +9,18 @@ use crate::domain::Status;
 use crate::domain::Usd;
 use crate::domain::Verdict;
 use crate::lists::columns::DRAFTED;
+use crate::lists::columns::DRAFTED_TOO;
 use crate::lists::columns::ENRICHED;
+use crate::lists::columns::ENRICHED_TOO;
 use std::sync::Arc;
 
 /// What is added to a row.
 pub trait Added {
     /// The columns that are added, in order; the last one holds the attempts, a number.
     const COLUMNS: &'static [&'static str];
+
+    /// The same for a list that the other command has written, whose columns pass through.
+    const COLUMNS_TOO: &'static [&'static str];
 
     /// The cells under them, as many.
     fn cells(&self) -> Vec<String>;
@@ -51,7 +56,8 @@ pub struct Drafted {
 }
 
 impl Added for Enrichment {
-    const COLUMNS: &'static [&'static str] = &ENRICHED;
+    const COLUMNS: &'static [&'static str] = ENRICHED;
+    const COLUMNS_TOO: &'static [&'static str] = ENRICHED_TOO;
 
     fn cells(&self) -> Vec<String> {
         let Ending { status, reason, address, verdict, found_by, verified_by } = &self.ending;
@@ -74,7 +80,8 @@ impl Added for Enrichment {
 }
 
 impl Added for Drafted {
-    const COLUMNS: &'static [&'static str] = &DRAFTED;
+    const COLUMNS: &'static [&'static str] = DRAFTED;
+    const COLUMNS_TOO: &'static [&'static str] = DRAFTED_TOO;
 
     fn cells(&self) -> Vec<String> {
         let draft = self.draft.as_deref();

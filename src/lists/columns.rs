@@ -1,14 +1,12 @@
 //! Which column holds which field of a lead.
 
 use crate::lists::ListError;
+use crate::lists::Need;
 use std::fmt;
 use std::str::FromStr;
 
-/// The added column that holds a number.
-pub(super) const ATTEMPTS: &str = "weir_attempts";
-
 /// The columns that are added to a list that is enriched, in order.
-pub(super) const ENRICHED: [&str; 8] = [
+pub(super) const ENRICHED: &[&str] = &[
     "weir_status",
     "weir_reason",
     "weir_email",
@@ -16,15 +14,40 @@ pub(super) const ENRICHED: [&str; 8] = [
     "weir_found_by",
     "weir_verified_by",
     "weir_cost_usd",
-    ATTEMPTS,
+    "weir_attempts",
+];
+
+/// The same for one that copy was written for: what would stand there twice has a name of its own.
+pub(super) const ENRICHED_TOO: &[&str] = &[
+    "weir_enrich_status",
+    "weir_enrich_reason",
+    "weir_email",
+    "weir_email_verdict",
+    "weir_found_by",
+    "weir_verified_by",
+    "weir_enrich_cost_usd",
+    "weir_enrich_attempts",
 ];
 
 /// The columns that are added to a list that copy is written for, in order.
-pub(super) const DRAFTED: [&str; 6] =
-    ["weir_status", "weir_reason", "weir_subject", "weir_body", "weir_cost_usd", ATTEMPTS];
+pub(super) const DRAFTED: &[&str] =
+    &["weir_status", "weir_reason", "weir_subject", "weir_body", "weir_cost_usd", "weir_attempts"];
+
+/// The same for one that was enriched.
+pub(super) const DRAFTED_TOO: &[&str] =
+    &["weir_copy_status", "weir_copy_reason", "weir_subject", "weir_body", "weir_copy_cost_usd", "weir_copy_attempts"];
 
 /// How many column names a message lists.
 const NAMES_SHOWN: usize = 20;
+
+/// Who has written a list, as its columns tell.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Author {
+    /// Not weir.
+    Somebody,
+    /// Weir, by the other command: its columns pass through.
+    OtherCommand,
+}
 
 /// What a column can hold.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -84,7 +107,8 @@ impl Field {
             Self::Company => &["company", "company_name", "organization"],
             Self::Domain => &["domain", "company_domain", "website", "url"],
             Self::LinkedinUrl => &["linkedin_url", "linkedin", "profile_url"],
-            Self::Email => &["email"],
+            // The last one is what an enriched list has.
+            Self::Email => &["email", "weir_email"],
         }
     }
 }
@@ -199,11 +223,18 @@ pub(super) fn check_columns(found: &[(Field, String)], header: &[&str], mapping:
     Ok(())
 }
 
-/// Refuses a header that has one of the added columns already: a list that was written here, fed back.
-pub(super) fn check_not_added(header: &[&str]) -> Result<(), String> {
-    let is_added = |name: &&str| ENRICHED.contains(name) || DRAFTED.contains(name);
-    match header.iter().map(|name| name.trim()).find(is_added) {
-        None => Ok(()),
+/// Who has written the list with this header. One that has a column already that would be added is refused: it was
+/// written by the same command, and is fed back.
+pub(super) fn author_of(header: &[&str], need: Need) -> Result<Author, String> {
+    let (own, own_too, others) = match need {
+        Need::Lookup => (ENRICHED, ENRICHED_TOO, DRAFTED),
+        Need::Anything => (DRAFTED, DRAFTED_TOO, ENRICHED),
+    };
+    let names = || header.iter().map(|name| name.trim());
+    let is_others = names().any(|name| others.contains(&name) && !own.contains(&name));
+    let (author, added) = if is_others { (Author::OtherCommand, own_too) } else { (Author::Somebody, own) };
+    match names().find(|name| added.contains(name)) {
+        None => Ok(author),
         Some(name) => Err(format!(
             "there is a column `{name}` already, so this list was written by weir; give the original, or take its \
              weir_ columns out"

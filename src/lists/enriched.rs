@@ -5,7 +5,7 @@ use crate::lists::Input;
 use crate::lists::ListError;
 use crate::lists::Out;
 use crate::lists::Scan;
-use crate::lists::columns::ATTEMPTS;
+use crate::lists::columns::Author;
 use crate::lists::form::Dialect;
 use crate::lists::form::Form;
 use crate::lists::form::LineEnd;
@@ -32,7 +32,11 @@ pub fn write_enriched<A: Added, E: From<ListError>>(
     mut added_to: impl FnMut(u64) -> Result<Option<A>, E>,
 ) -> Result<(), E> {
     let mut file = out.begin().map_err(|cause| out.failed(cause))?;
-    let mut rewrite = Rewrite::begin(input, scan, &mut file, out, A::COLUMNS)?;
+    let columns = match scan.author {
+        Author::Somebody => A::COLUMNS,
+        Author::OtherCommand => A::COLUMNS_TOO,
+    };
+    let mut rewrite = Rewrite::begin(input, scan, &mut file, out, columns)?;
     let mut number = 0;
     while rewrite.advance().map_err(ListError::since_scan)? {
         number += 1;
@@ -49,22 +53,29 @@ pub fn write_enriched<A: Added, E: From<ListError>>(
 /// A list on its way from its reader to its writer.
 enum Rewrite<'a, W: Write> {
     Csv(Table<'a>, Box<csv::Writer<W>>),
-    Ndjson(JsonLines<'a>, BufWriter<W>),
+    /// With the keys that are added.
+    Ndjson(JsonLines<'a>, BufWriter<W>, &'static [&'static str]),
 }
 
 impl<'a, W: Write> Rewrite<'a, W> {
-    fn begin(input: &'a Input, scan: &'a Scan, to: W, out: &Out, columns: &[&str]) -> Result<Self, ListError> {
+    fn begin(
+        input: &'a Input,
+        scan: &'a Scan,
+        to: W,
+        out: &Out,
+        columns: &'static [&'static str],
+    ) -> Result<Self, ListError> {
         match scan.form {
             Form::Csv(dialect) => {
-                let table = Table::open(input, dialect, &scan.mapping).map_err(ListError::since_scan)?;
+                let table = Table::open(input, dialect, &scan.mapping, scan.need).map_err(ListError::since_scan)?;
                 let mut writer = csv_writer(dialect, to);
                 let header = table.header().iter().chain(columns.iter().copied());
                 writer.write_record(header).map_err(|cause| out.failed(cause))?;
                 Ok(Self::Csv(table, Box::new(writer)))
             }
             Form::Ndjson => {
-                let lines = JsonLines::open(input, &scan.mapping).map_err(ListError::since_scan)?;
-                Ok(Self::Ndjson(lines, BufWriter::with_capacity(BUFFER, to)))
+                let lines = JsonLines::open(input, &scan.mapping, scan.need).map_err(ListError::since_scan)?;
+                Ok(Self::Ndjson(lines, BufWriter::with_capacity(BUFFER, to), columns))
             }
         }
     }
@@ -73,7 +84,7 @@ impl<'a, W: Write> Rewrite<'a, W> {
     fn advance(&mut self) -> Result<bool, ListError> {
         match self {
             Self::Csv(table, _) => table.advance(),
-            Self::Ndjson(lines, _) => lines.advance(),
+            Self::Ndjson(lines, ..) => lines.advance(),
         }
     }
 
@@ -86,8 +97,8 @@ impl<'a, W: Write> Rewrite<'a, W> {
                 let added = cells.iter().map(String::as_str);
                 writer.write_record(table.cells().chain(added).chain(table.surplus()))?;
             }
-            Self::Ndjson(lines, writer) => {
-                write_object(writer, lines.line(), A::COLUMNS, cells, added.map(A::attempts))?;
+            Self::Ndjson(lines, writer, columns) => {
+                write_object(writer, lines.line(), columns, cells, added.map(A::attempts))?;
             }
         }
         Ok(())
@@ -97,7 +108,7 @@ impl<'a, W: Write> Rewrite<'a, W> {
     fn finish(self) -> io::Result<[u8; 32]> {
         match self {
             Self::Csv(table, mut writer) => writer.flush().map(|()| table.digest()),
-            Self::Ndjson(lines, mut writer) => writer.flush().map(|()| lines.digest()),
+            Self::Ndjson(lines, mut writer, _) => writer.flush().map(|()| lines.digest()),
         }
     }
 }
@@ -115,7 +126,7 @@ fn csv_writer<W: Write>(dialect: Dialect, to: W) -> csv::Writer<W> {
         .from_writer(to)
 }
 
-/// Writes a JSON object as it came, with the added keys before its last brace.
+/// Writes a JSON object as it came, with the added keys before its last brace; the last of them holds a number.
 fn write_object(
     to: &mut impl Write,
     object: &[u8],
@@ -124,9 +135,9 @@ fn write_object(
     attempts: Option<u32>,
 ) -> io::Result<()> {
     let value = |cell: String| if cell.is_empty() { Value::Null } else { Value::String(cell) };
-    let columns = columns.iter().map(|column| (*column).to_owned());
-    let mut added: Map<String, Value> = columns.zip(cells.into_iter().map(value)).collect();
-    added.insert(ATTEMPTS.to_owned(), attempts.into());
+    let names = columns.iter().map(|column| (*column).to_owned());
+    let mut added: Map<String, Value> = names.zip(cells.into_iter().map(value)).collect();
+    added.extend(columns.last().map(|column| ((*column).to_owned(), attempts.into())));
     let added = Value::Object(added).to_string();
     let open = object.strip_suffix(b"}").unwrap_or(object);
     let comma = if open.trim_ascii_end() == b"{" { "" } else { "," };

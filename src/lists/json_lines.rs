@@ -5,10 +5,12 @@ use crate::lists::Input;
 use crate::lists::LINE_LIMIT;
 use crate::lists::ListError;
 use crate::lists::Mapping;
+use crate::lists::Need;
 use crate::lists::Unusable;
+use crate::lists::columns::Author;
 use crate::lists::columns::Columns;
+use crate::lists::columns::author_of;
 use crate::lists::columns::check_columns;
-use crate::lists::columns::check_not_added;
 use crate::lists::input::BOM;
 use crate::lists::input::BUFFER;
 use crate::lists::input::Source;
@@ -23,6 +25,7 @@ use std::io::Read;
 pub(super) struct JsonLines<'a> {
     input: &'a Input,
     mapping: &'a Mapping,
+    need: Need,
     reader: BufReader<Source>,
     /// Bytes read so far.
     offset: u64,
@@ -31,21 +34,25 @@ pub(super) struct JsonLines<'a> {
     /// The keys of the latest object that had others than the one before, and what they hold.
     keys: Vec<String>,
     columns: Columns,
+    /// The other command, if one of the objects read so far is from there.
+    author: Author,
     /// The first key each field was found under.
     found: Vec<(Field, String)>,
 }
 
 impl<'a> JsonLines<'a> {
-    pub(super) fn open(input: &'a Input, mapping: &'a Mapping) -> Result<Self, ListError> {
+    pub(super) fn open(input: &'a Input, mapping: &'a Mapping, need: Need) -> Result<Self, ListError> {
         Ok(Self {
             input,
             mapping,
+            need,
             reader: BufReader::with_capacity(BUFFER, input.open()?),
             offset: 0,
             line: Vec::new(),
             object: Map::new(),
             keys: Vec::new(),
             columns: Columns::default(),
+            author: Author::Somebody,
             found: Vec::new(),
         })
     }
@@ -99,7 +106,10 @@ impl<'a> JsonLines<'a> {
     fn recognise(&mut self) -> Result<(), String> {
         self.keys = self.object.keys().cloned().collect();
         let keys: Vec<&str> = self.keys.iter().map(String::as_str).collect();
-        check_not_added(&keys)?;
+        match author_of(&keys, self.need)? {
+            Author::Somebody => {}
+            other @ Author::OtherCommand => self.author = other,
+        }
         self.columns = Columns::recognise(&keys, self.mapping);
         for (field, key) in self.columns.named(&keys) {
             if self.found.iter().all(|(known, _)| *known != field) {
@@ -107,6 +117,11 @@ impl<'a> JsonLines<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Who has written it, once it is read to its end.
+    pub(super) const fn author(&self) -> Author {
+        self.author
     }
 
     /// Refuses a list, read to its end, without the keys it needs.

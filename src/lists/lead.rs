@@ -8,6 +8,9 @@ use std::borrow::Cow;
 /// The longest domain name, in bytes (RFC 1035, section 2.3.4).
 const DOMAIN_LIMIT: usize = 253;
 
+/// Bytes of a field's text, as a message has it.
+const TEXT_LIMIT: usize = 4 * 1024;
+
 /// What makes a row a lead, by what is to be done for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
@@ -26,6 +29,9 @@ pub enum Unusable {
     /// The field's JSON value is a list, an object or a truth value.
     #[error("{0} is neither text nor a number")]
     WrongType(Field),
+    /// The field's text is longer than one may be in a message.
+    #[error("{0} is longer than 4 KiB")]
+    TooLong(Field),
     /// There is nothing to search with and nothing to verify.
     #[error("neither a name with a company, nor a LinkedIn profile, nor an address")]
     TooLittle,
@@ -38,11 +44,15 @@ pub enum Unusable {
 /// and impossible domains count as absent.
 ///
 /// # Errors
-/// When it lacks what is needed.
+/// When it lacks what is needed, or a text is too long.
 pub fn lead_of<'r>(
     need: Need,
     text: impl Fn(Field) -> Result<Option<Cow<'r, str>>, Unusable>,
 ) -> Result<Lead, Unusable> {
+    let text = |field: Field| match text(field)? {
+        Some(text) if text.len() > TEXT_LIMIT => Err(Unusable::TooLong(field)),
+        text => Ok(text),
+    };
     let kept = |field: Field| -> Result<Option<String>, Unusable> {
         let text = text(field)?;
         Ok(text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned))
@@ -100,6 +110,23 @@ mod tests {
             ("www2.acme.test", "www2.acme.test"),
         ] {
             assert_eq!(domain_of(website).as_deref(), Some(domain), "{website}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_a_message_may_not_carry_makes_no_lead() {
+        for field in Field::ALL.into_iter().filter(|field| *field != Field::LeadId) {
+            let lead_with = |length: usize| {
+                let long = "x".repeat(length);
+                let text = |it: Field| {
+                    let usual = [(Field::FullName, "Ada Lovelace"), (Field::Company, "Acme")];
+                    let known = [(field, long.as_str())].into_iter().chain(usual).find(|(name, _)| *name == it);
+                    Ok(known.map(|(_, text)| Cow::Borrowed(text)))
+                };
+                lead_of(Need::Lookup, text).map(|_| ())
+            };
+            assert_eq!(lead_with(TEXT_LIMIT), Ok(()), "{field}");
+            assert_eq!(lead_with(TEXT_LIMIT + 1), Err(Unusable::TooLong(field)), "{field}");
         }
     }
 

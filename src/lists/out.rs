@@ -47,26 +47,40 @@ impl Out {
     /// `BadInput` when it cannot, or when it would replace the list itself.
     pub fn check(&self, input: &Input) -> Result<(), ListError> {
         let Self::File(path) = self else { return Ok(()) };
-        let refuse = |problem: String| ListError::BadInput { place: self.name(), problem };
         // A rename would put a file in the place of a device such as /dev/null.
         if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-            return Err(refuse("not a regular file; name another with -o, or - for standard output".to_owned()));
+            return Err(self.refuse("not a regular file; name another with -o, or - for standard output".to_owned()));
         }
-        if let (Ok(out), Ok(list)) = (path.canonicalize(), input.path().canonicalize())
-            && out == list
-        {
-            return Err(refuse("this is the list itself; name another file with -o".to_owned()));
-        }
+        self.check_spares(input.path(), "the list itself")?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
             let missing = format!(
                 "cannot be written: there is no folder {}; make it, or name another file with -o",
                 folder.display()
             );
-            return Err(refuse(missing));
+            return Err(self.refuse(missing));
         }
-        self.begin().map_err(|cause| refuse(format!("cannot be written: {}; name another with -o", cause.kind())))?;
+        self.begin()
+            .map_err(|cause| self.refuse(format!("cannot be written: {}; name another with -o", cause.kind())))?;
         Ok(())
+    }
+
+    /// Makes sure that a file that is read is not replaced; `what` says which it is.
+    ///
+    /// # Errors
+    /// `BadInput` when the list would go there, by whatever name.
+    pub fn check_spares(&self, file: &Path, what: &str) -> Result<(), ListError> {
+        if let Self::File(path) = self
+            && let (Ok(out), Ok(file)) = (path.canonicalize(), file.canonicalize())
+            && out == file
+        {
+            return Err(self.refuse(format!("this is {what}; name another file with -o")));
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, problem: String) -> ListError {
+        ListError::BadInput { place: self.name(), problem }
     }
 
     /// A temporary file on the file system it will be renamed on.
@@ -108,6 +122,29 @@ impl Out {
         match self {
             Self::File(path) => path.display().to_string(),
             Self::Stdout => "standard output".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_file_that_is_read_is_not_replaced_whatever_it_is_called() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("brief.txt"), "Write.").unwrap();
+        std::os::unix::fs::symlink(at("brief.txt"), at("link.txt")).unwrap();
+        let problem =
+            |out: PathBuf| Out::from(out).check_spares(&at("brief.txt"), "the brief").map_err(|it| it.to_string());
+        for out in [at("brief.txt"), at("./brief.txt"), at("link.txt")] {
+            let refused = problem(out).unwrap_err();
+            assert!(refused.ends_with(": this is the brief; name another file with -o"), "{refused}");
+        }
+        for out in [at("new.csv"), PathBuf::from("-")] {
+            assert_eq!(problem(out), Ok(()));
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::lists::ListError;
 use crate::lists::Mapping;
 use crate::lists::Need;
 use crate::lists::Unusable;
+use crate::lists::columns::Author;
 use crate::lists::form::Form;
 use crate::lists::json_lines::JsonLines;
 use crate::lists::lead::lead_of;
@@ -20,10 +21,10 @@ pub(super) enum Records<'a> {
 }
 
 impl<'a> Records<'a> {
-    pub(super) fn open(input: &'a Input, form: Form, mapping: &'a Mapping) -> Result<Self, ListError> {
+    pub(super) fn open(input: &'a Input, form: Form, mapping: &'a Mapping, need: Need) -> Result<Self, ListError> {
         Ok(match form {
-            Form::Csv(dialect) => Self::Csv(Table::open(input, dialect, mapping)?),
-            Form::Ndjson => Self::Ndjson(JsonLines::open(input, mapping)?),
+            Form::Csv(dialect) => Self::Csv(Table::open(input, dialect, mapping, need)?),
+            Form::Ndjson => Self::Ndjson(JsonLines::open(input, mapping, need)?),
         })
     }
 
@@ -49,6 +50,14 @@ impl<'a> Records<'a> {
         match self {
             Self::Csv(table) => table.cell(Field::LeadId).map(Cow::Borrowed),
             Self::Ndjson(lines) => lines.text(Field::LeadId).ok().flatten(),
+        }
+    }
+
+    /// Who has written the list, once it is read to its end.
+    pub(super) const fn author(&self) -> Author {
+        match self {
+            Self::Csv(table) => table.author(),
+            Self::Ndjson(lines) => lines.author(),
         }
     }
 

@@ -49,7 +49,7 @@ pub struct Rows<'a> {
 /// # Errors
 /// `Changed` when it cannot be opened as it was scanned.
 pub fn rows<'a>(input: &'a Input, scan: &'a Scan, ids: LeadIds) -> Result<Rows<'a>, ListError> {
-    let records = Records::open(input, scan.form, &scan.mapping).map_err(ListError::since_scan)?;
+    let records = Records::open(input, scan.form, &scan.mapping, scan.need).map_err(ListError::since_scan)?;
     Ok(Rows { input, scan, records, ids, number: 0, ended: false })
 }
 

@@ -8,6 +8,7 @@ use crate::lists::Input;
 use crate::lists::ListError;
 use crate::lists::Mapping;
 use crate::lists::Need;
+use crate::lists::columns::Author;
 use crate::lists::form::Form;
 use crate::lists::records::Records;
 
@@ -21,6 +22,7 @@ pub struct Scan {
     /// Rows and what they hold.
     pub counts: Counts,
     pub(super) form: Form,
+    pub(super) author: Author,
     pub(super) mapping: Mapping,
     pub(super) need: Need,
 }
@@ -73,7 +75,7 @@ impl Counts {
 /// too long. Single rows without enough in them are counted, not refused.
 pub fn scan(input: &Input, format: Option<Format>, mapping: &Mapping, need: Need) -> Result<Scan, ListError> {
     let form = Form::detect(input, format)?;
-    let mut records = Records::open(input, form, mapping)?;
+    let mut records = Records::open(input, form, mapping, need)?;
     let mut counts = Counts::default();
     while records.advance()? {
         counts.rows += 1;
@@ -88,6 +90,6 @@ pub fn scan(input: &Input, format: Option<Format>, mapping: &Mapping, need: Need
     if counts.rows == 0 {
         return Err(input.refuse("no rows; give it at least one lead".to_owned()));
     }
-    let columns = records.columns()?;
-    Ok(Scan { digest: records.digest(), columns, counts, form, mapping: mapping.clone(), need })
+    let (columns, author) = (records.columns()?, records.author());
+    Ok(Scan { digest: records.digest(), columns, counts, form, author, mapping: mapping.clone(), need })
 }

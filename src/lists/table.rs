@@ -5,9 +5,11 @@ use crate::lists::Input;
 use crate::lists::LINE_LIMIT;
 use crate::lists::ListError;
 use crate::lists::Mapping;
+use crate::lists::Need;
+use crate::lists::columns::Author;
 use crate::lists::columns::Columns;
+use crate::lists::columns::author_of;
 use crate::lists::columns::check_columns;
-use crate::lists::columns::check_not_added;
 use crate::lists::form::Dialect;
 use crate::lists::input::BUFFER;
 use crate::lists::input::Source;
@@ -20,12 +22,13 @@ pub(super) struct Table<'a> {
     reader: csv::Reader<Source>,
     header: StringRecord,
     columns: Columns,
+    author: Author,
     record: StringRecord,
 }
 
 impl<'a> Table<'a> {
     /// Reads and checks the header.
-    pub(super) fn open(input: &'a Input, dialect: Dialect, mapping: &Mapping) -> Result<Self, ListError> {
+    pub(super) fn open(input: &'a Input, dialect: Dialect, mapping: &Mapping, need: Need) -> Result<Self, ListError> {
         let reader = csv::ReaderBuilder::new()
             .delimiter(dialect.delimiter)
             .has_headers(false)
@@ -33,16 +36,16 @@ impl<'a> Table<'a> {
             .buffer_capacity(BUFFER)
             .from_reader(input.open()?);
         let (header, columns, record) = (StringRecord::new(), Columns::default(), StringRecord::new());
-        let mut table = Self { input, reader, header, columns, record };
+        let mut table = Self { input, reader, header, columns, author: Author::Somebody, record };
         if !table.advance()? {
             return Err(input.refuse("empty; a list begins with a header row".to_owned()));
         }
         table.header = mem::take(&mut table.record);
         let header: Vec<&str> = table.header.iter().collect();
         table.columns = Columns::recognise(&header, mapping);
-        check_columns(&table.columns.named(&header), &header, mapping)
-            .and_then(|()| check_not_added(&header))
-            .map_err(|problem| input.refuse(problem))?;
+        let checked = check_columns(&table.columns.named(&header), &header, mapping);
+        let author = checked.and_then(|()| author_of(&header, need)).map_err(|problem| input.refuse(problem))?;
+        table.author = author;
         Ok(table)
     }
 
@@ -62,6 +65,11 @@ impl<'a> Table<'a> {
                 self.input.refuse_encoding(start)
             }),
         }
+    }
+
+    /// Who has written it.
+    pub(super) const fn author(&self) -> Author {
+        self.author
     }
 
     /// The names of the columns.

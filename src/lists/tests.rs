@@ -27,6 +27,9 @@ use crate::lists::rows;
 use crate::lists::scan;
 use crate::lists::write_enriched;
 use proptest::prelude::*;
+use serde_json::Map;
+use serde_json::Value;
+use serde_json::json;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -320,7 +323,11 @@ fn what_is_no_list_is_refused_by_file_and_line() {
         (format!("email\na@x.test\n{wide}\n").into_bytes(), "leads.csv line 3: longer than 1 MiB"),
         (open_quote.into_bytes(), "leads.csv line 3: longer than 1 MiB"),
         (b"email,weir_status\na@x.test,\n".to_vec(), "leads.csv: there is a column `weir_status` already"),
-        (b"email,weir_body\na@x.test,\n".to_vec(), "leads.csv: there is a column `weir_body` already"),
+        (b"email,weir_email\na@x.test,\n".to_vec(), "leads.csv: there is a column `weir_email` already"),
+        (
+            b"email,weir_body,weir_enrich_status\na@x.test,,\n".to_vec(),
+            "leads.csv: there is a column `weir_enrich_status` already",
+        ),
     ] {
         let refusal = List::new("leads.csv", bytes).refusal(&[]);
         assert!(refusal.starts_with(message), "{refusal}\n{message}");
@@ -455,6 +462,69 @@ fn copy_is_written_into_each_json_object() {
              \"weir_cost_usd\":null,\"weir_attempts\":null}",
         ]
     );
+}
+
+/// What is written for the first row of a list, by both commands one after the other.
+fn chained(name: &'static str, list: &str, copy_first: bool) -> String {
+    let write = |list: List, copy: bool| if copy { list.drafted() } else { list.enriched() };
+    let between = write(List::new(name, list), copy_first);
+    write(List::new(name, between), !copy_first)
+}
+
+#[test]
+fn the_list_of_one_command_may_be_given_to_the_other_and_no_column_stands_twice() {
+    let copy = "written,none,\"Hi, Ada\",\"One \"\"line\"\";\nand another\",0.001234000,2";
+    let copied = "weir_copy_status,weir_copy_reason,weir_subject,weir_body,weir_copy_cost_usd,weir_copy_attempts";
+    let both = chained("leads.csv", "name,company\nAda,Acme\n", false);
+    assert_eq!(both, format!("name,company,{ADDED},{copied}\nAda,Acme,{FOUND},{copy}\n"));
+
+    let drafted = "weir_status,weir_reason,weir_subject,weir_body,weir_cost_usd,weir_attempts";
+    let enriched = "weir_enrich_status,weir_enrich_reason,weir_email,weir_email_verdict,weir_found_by,\
+                    weir_verified_by,weir_enrich_cost_usd,weir_enrich_attempts";
+    let both = chained("leads.csv", "name,company\nAda,Acme\n", true);
+    assert_eq!(both, format!("name,company,{drafted},{enriched}\nAda,Acme,{copy},{FOUND}\n"));
+
+    let both = chained("leads.jsonl", "{\"name\":\"Ada\",\"company\":\"Acme\"}\n", false);
+    let object: Map<String, Value> = serde_json::from_str(&both).unwrap();
+    assert_eq!(object.len(), 2 + 8 + 6, "{both}");
+    for (key, value) in [
+        ("weir_status", json!("verified")),
+        ("weir_copy_status", json!("written")),
+        ("weir_attempts", json!(2)),
+        ("weir_copy_attempts", json!(2)),
+    ] {
+        assert_eq!(object[key], value, "{both}");
+    }
+}
+
+#[test]
+fn what_a_command_has_written_is_not_taken_by_it_again_whatever_came_between() {
+    let list = "name,company\nAda,Acme\n";
+    let refused = |list: String, need: Need| {
+        let list = List::csv(&list);
+        scan(&list.input(), None, &Mapping::default(), need).unwrap_err().to_string()
+    };
+    let both = || chained("leads.csv", list, false);
+    for (list, need, column) in [
+        (List::csv(list).enriched(), Need::Lookup, "weir_status"),
+        (List::csv(list).drafted(), Need::Anything, "weir_status"),
+        (both(), Need::Lookup, "weir_email"),
+        (both(), Need::Anything, "weir_copy_status"),
+    ] {
+        let told = refused(list, need);
+        assert!(told.contains(&format!("there is a column `{column}` already")), "{told}");
+    }
+}
+
+#[test]
+fn the_address_that_was_found_is_the_leads_where_its_list_had_no_column_for_one() {
+    let email = |text: &str| {
+        let (_, rows) = List::csv(text).rows_to_write_for();
+        rows.into_iter().next().unwrap().lead.unwrap().email
+    };
+    let found = List::csv("name,company\nAda,Acme\n").enriched();
+    assert_eq!(email(&found), Address::parse("ada@acme.test"));
+    assert_eq!(email("email,weir_email\na@x.test,ada@acme.test\n"), Address::parse("a@x.test"));
 }
 
 #[test]

@@ -10,6 +10,9 @@ use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::fmt;
 
+/// Bytes of a name, an id or a reference: they stand in indexes, whose rows have 2,704 bytes at most in PostgreSQL.
+pub(super) const NAME_LIMIT: usize = 1024;
+
 /// One object of a body. A value is looked at when it is asked for: what nobody knows costs nothing,
 /// whatever it holds. `null` is the same as absent.
 pub(super) struct Fields<'b> {
@@ -71,9 +74,9 @@ impl<'b> Fields<'b> {
         if text.trim().is_empty() { Err(self.refuse(name, "is empty")) } else { Ok(text) }
     }
 
-    /// A name or a reference.
+    /// A name, an id of the sender's own, or a reference.
     pub(super) fn name(&self, name: &str) -> Result<String, Refusal> {
-        self.text(name, TEXT_LIMIT)
+        self.text(name, NAME_LIMIT)
     }
 
     /// A name or a reference that may be left out, but not empty.
@@ -81,9 +84,14 @@ impl<'b> Fields<'b> {
         if self.has(name) { self.name(name).map(Some) } else { Ok(None) }
     }
 
+    /// An address that may be left out, but not empty.
+    pub(super) fn maybe_address(&self, name: &str) -> Result<Option<String>, Refusal> {
+        if self.has(name) { self.text(name, TEXT_LIMIT).map(Some) } else { Ok(None) }
+    }
+
     /// An id of the contract's form.
     pub(super) fn id(&self, name: &str) -> Result<String, Refusal> {
-        let text = self.maybe_text(name, TEXT_LIMIT)?.ok_or_else(|| self.missing(name))?;
+        let text = self.maybe_text(name, NAME_LIMIT)?.ok_or_else(|| self.missing(name))?;
         if is_id(&text) { Ok(text) } else { Err(self.refuse(name, ID_FORM)) }
     }
 
@@ -94,7 +102,8 @@ impl<'b> Fields<'b> {
         }
         let Some(text) = self.maybe_text(name, TEXT_LIMIT)? else { return Ok(None) };
         let amount: Usd = text.parse().map_err(|error| self.refuse(name, amount_problem(error)))?;
-        if amount.is_negative() { Err(self.refuse(name, "is below zero")) } else { Ok(Some(amount)) }
+        // No schema would let a `-0` through.
+        if text.starts_with('-') { Err(self.refuse(name, "is below zero")) } else { Ok(Some(amount)) }
     }
 
     /// A truth value; left out, it is false.

@@ -6,6 +6,7 @@ use crate::domain::Purpose;
 use crate::domain::Usd;
 use crate::domain::WorkspaceId;
 use crate::messages::events::Message;
+use crate::messages::fields::NAME_LIMIT;
 use crate::messages::internal::KeysChanged;
 use crate::messages::internal::Presence;
 use crate::messages::internal::WorkerStopped;
@@ -23,6 +24,7 @@ use schemars::JsonSchema;
 use schemars::Schema;
 use schemars::SchemaGenerator;
 use schemars::json_schema;
+use serde_json::Value;
 use serde_json::json;
 use std::fmt;
 
@@ -76,13 +78,13 @@ pub struct EnrichmentJob {
     /// Named in the results.
     pub campaign_id: Option<CampaignId>,
     /// A waterfall of the configuration; left out, its default.
-    #[schemars(length(min = 1, max = TEXT_LIMIT))]
+    #[schemars(length(min = 1, max = NAME_LIMIT))]
     pub waterfall: Option<String>,
     /// USD that the job may cost at most, over all its runs.
     #[schemars(with = "Option<String>", regex(pattern = AMOUNT_PATTERN))]
     pub max_spend: Option<Usd>,
     /// Resume by itself after every top-up?
-    #[schemars(default)]
+    #[schemars(default, with = "Option<bool>")]
     pub auto_resume: bool,
     /// Where its leads are.
     #[schemars(flatten)]
@@ -115,26 +117,26 @@ pub struct CopyJob {
     /// Named in the results.
     pub campaign_id: Option<CampaignId>,
     /// What it is written for.
-    #[schemars(default)]
+    #[schemars(default, with = "Option<Purpose>")]
     pub purpose: Purpose,
     /// A model of the configuration.
-    #[schemars(length(min = 1, max = TEXT_LIMIT))]
+    #[schemars(length(min = 1, max = NAME_LIMIT))]
     pub model: String,
     /// Tokens that the model may write for a lead, reasoning included.
-    #[schemars(default = "usual_output_tokens", range(min = 1, max = OUTPUT_TOKENS_LIMIT))]
+    #[schemars(default = "usual_output_tokens", with = "Option<u32>", range(min = 1, max = OUTPUT_TOKENS_LIMIT))]
     pub max_output_tokens: u32,
-    /// What the model is told; fields of the lead like `{first_name}` are filled in, and what else stands in
-    /// braces stays as it is.
+    /// What the model is told; fields of the lead like `{first_name}` are filled in, each in one line of at most 200
+    /// characters, and what else stands in braces stays as it is.
     #[schemars(length(min = 1, max = INSTRUCTIONS_LIMIT))]
     pub instructions: String,
     /// What is looked up for a lead before its copy is written.
-    #[schemars(default)]
+    #[schemars(default, with = "Option<Personalize>")]
     pub personalize: Personalize,
     /// USD that the job may cost at most, over all its runs.
     #[schemars(with = "Option<String>", regex(pattern = AMOUNT_PATTERN))]
     pub max_spend: Option<Usd>,
     /// Resume by itself after every top-up?
-    #[schemars(default)]
+    #[schemars(default, with = "Option<bool>")]
     pub auto_resume: bool,
     /// Where its leads are.
     #[schemars(flatten)]
@@ -167,9 +169,9 @@ const fn usual_output_tokens() -> u32 {
 /// What is looked up for a lead before its copy is written.
 #[derive(Clone, PartialEq, Eq, Default, Debug, JsonSchema)]
 pub struct Personalize {
-    /// Pages to read; fields of the lead like `{domain}` are filled in, and no other name may stand in braces. A
-    /// page whose address lacks one, or that cannot be had, does not stop the copy.
-    #[schemars(default, length(max = URLS_LIMIT))]
+    /// Pages to read; fields of the lead like `{domain}` are filled in, percent-encoded but for the domain, and
+    /// nothing else may stand in braces. A page whose address lacks one, or that cannot be had, does not stop the copy.
+    #[schemars(default, with = "Option<Vec<String>>", length(max = URLS_LIMIT))]
     #[schemars(inner(length(max = TEXT_LIMIT), regex(pattern = PAGE_PATTERN)))]
     pub urls: Vec<String>,
 }
@@ -198,18 +200,27 @@ pub enum JobAction {
 
 /// Money comes in, or was asked for in vain.
 #[derive(Clone, PartialEq, Eq, Debug, JsonSchema)]
+#[schemars(extend("if" = is_declined(), "else" = has_amount()))]
 pub struct TopUp {
     /// Whose wallet.
     pub workspace_id: WorkspaceId,
-    /// USD; more than zero unless declined.
-    #[schemars(with = "String", regex(pattern = AMOUNT_PATTERN))]
+    /// USD; more than zero, and only left out where the recharge is declined.
+    #[schemars(with = "Option<String>", regex(pattern = AMOUNT_PATTERN))]
     pub amount: Usd,
     /// Booked once by it.
-    #[schemars(rename = "ref", length(min = 1, max = TEXT_LIMIT))]
+    #[schemars(rename = "ref", length(min = 1, max = NAME_LIMIT))]
     pub reference: String,
     /// Was a recharge refused? Then nothing is booked.
-    #[schemars(default)]
+    #[schemars(default, with = "Option<bool>")]
     pub declined: bool,
+}
+
+fn is_declined() -> Value {
+    json!({ "properties": { "declined": { "const": true } }, "required": ["declined"] })
+}
+
+fn has_amount() -> Value {
+    json!({ "properties": { "amount": { "type": "string" } }, "required": ["amount"] })
 }
 
 /// Asks whether a campaign may begin: it needs a balance.

@@ -57,7 +57,7 @@ pub struct RawLead {
 impl Leads {
     /// Reads `leads` or `leads_from`, of which there must be one.
     pub(super) fn read(fields: &Fields<'_>) -> Result<Self, Refusal> {
-        match (fields.maybe_list("leads")?, fields.maybe_name("leads_from")?) {
+        match (fields.maybe_list("leads")?, fields.maybe_address("leads_from")?) {
             (Some(items), None) => read_inline(&items),
             (None, Some(address)) => read_address(address),
             (Some(_), Some(_)) => Err(Refusal::invalid("leads and leads_from are both given: give one of them")),

@@ -1,6 +1,11 @@
 //! How large a message and its parts may be, and the forms that texts must have.
 
+use crate::domain::Address;
+use crate::domain::Lead;
+use crate::domain::LeadId;
+use crate::domain::PageUrl;
 use crate::domain::TEMPLATE_FIELDS;
+use crate::domain::fill;
 use crate::domain::unknown_field;
 
 /// Bytes of a body: what RabbitMQ 4 takes by default.
@@ -37,15 +42,38 @@ const PAGE_SCHEMES: [&str; 2] = ["https://", "http://"];
 /// The same, as a pattern.
 pub(super) const PAGE_PATTERN: &str = "^https?://";
 
-/// What is wrong with the template of a page, so that it can name one for no lead. `None`: nothing.
+/// What is wrong with the template of a page, so that it can name one for no lead, or has braces that name no field
+/// of a lead. `None`: nothing.
 pub fn page_problem(template: &str) -> Option<String> {
     if !PAGE_SCHEMES.iter().any(|scheme| template.starts_with(scheme)) || template.contains('\0') {
         return Some("must be an address that begins with https:// or http://".to_owned());
     }
-    let name = unknown_field(template)?;
-    // What is longer is no slip of the pen.
-    let named = if name.len() > ID_LIMIT { "a field".to_owned() } else { format!("{{{name}}}") };
-    Some(format!("names {named}, which no lead has: there are {}", TEMPLATE_FIELDS.join(", ")))
+    if let Some((at, braces)) = unknown_field(template) {
+        let name = braces.strip_prefix('{').and_then(|name| name.strip_suffix('}')).filter(|name| is_id(name));
+        // What has not the form of a name is not repeated: it may be anything.
+        let problem = match name {
+            Some(name) => format!("names {{{name}}}, which no lead has"),
+            None => format!("has a brace at character {at} that names no field of a lead"),
+        };
+        return Some(format!("{problem}: there are {}", TEMPLATE_FIELDS.join(", ")));
+    }
+    let malformed = "must be the address of a page, like https://{domain}/about, without spaces";
+    (!names_a_page(template)).then(|| malformed.to_owned())
+}
+
+/// Is it an address once its fields are filled in, whatever stands in them?
+fn names_a_page(template: &str) -> bool {
+    let text = || Some("x".to_owned());
+    let lead = Lead {
+        first_name: text(),
+        last_name: text(),
+        full_name: text(),
+        company: text(),
+        domain: Some("x.test".to_owned()),
+        linkedin_url: text(),
+        email: Address::parse("x@x.test"),
+    };
+    fill(template, &lead, &LeadId::new("x")).is_some_and(|url| PageUrl::parse(&url).is_some())
 }
 
 /// Does it have the form of a job's, workspace's or request's id: 1 to 64 of `A-Za-z0-9_.:-`?
@@ -60,16 +88,37 @@ mod tests {
 
     #[test]
     fn a_page_may_name_what_leads_have_and_nothing_else() {
-        for template in ["https://{domain}", "http://acme.test/{lead_id}?q={first_name}{", "https://acme.test/{A b}"] {
+        for template in TEMPLATE_FIELDS.map(|name| format!("https://acme.test/{{{name}}}?q={{lead_id}}")) {
+            assert_eq!(page_problem(&template), None, "{template}");
+        }
+        for template in ["https://{domain}", "http://{company}.test:8080", "https://acme.test"] {
             assert_eq!(page_problem(template), None, "{template}");
         }
-        let team = "names {team}, which no lead has: there are lead_id, first_name, last_name, full_name, company, \
-                    domain, linkedin_url, email";
-        assert_eq!(page_problem("https://{domain}/{team}").as_deref(), Some(team));
-        let long = page_problem(&format!("https://{{{}}}", "x".repeat(65))).unwrap();
-        assert!(long.starts_with("names a field, which no lead has"), "{long}");
+        let there_are = "there are lead_id, first_name, last_name, full_name, company, domain, linkedin_url, email";
+        let long = format!("https://{{{}}}", "x".repeat(65));
+        for (template, problem) in [
+            ("https://{domain}/{team}", "names {team}, which no lead has"),
+            ("https://{Domain}", "names {Domain}, which no lead has"),
+            ("https://{domain}/{first-name}", "names {first-name}, which no lead has"),
+            ("https://{domain}/{Ada Lovelace}", "has a brace at character 18 that names no field of a lead"),
+            ("https://{domain}/{}", "has a brace at character 18 that names no field of a lead"),
+            ("https://{domain}{", "has a brace at character 17 that names no field of a lead"),
+            ("https://{domain}}", "has a brace at character 17 that names no field of a lead"),
+            ("https://{{domain}}", "has a brace at character 9 that names no field of a lead"),
+            (long.as_str(), "has a brace at character 9 that names no field of a lead"),
+        ] {
+            assert_eq!(page_problem(template), Some(format!("{problem}: {there_are}")), "{template}");
+        }
+    }
+
+    #[test]
+    fn a_page_has_an_address() {
         for template in ["", "{domain}", "ftp://{domain}", "https://a\0"] {
             assert!(page_problem(template).unwrap().starts_with("must be an address"), "{template}");
+        }
+        let too_long = format!("https://{{domain}}/{}", "x".repeat(TEXT_LIMIT));
+        for template in ["https://", "https://a b", "https:///{domain}", "https://{email}", too_long.as_str()] {
+            assert!(page_problem(template).unwrap().starts_with("must be the address of a page"), "{template}");
         }
     }
 

@@ -16,8 +16,8 @@ use crate::domain::Usd;
 use crate::domain::Verdict;
 use crate::domain::WorkerId;
 use crate::domain::WorkspaceId;
+use crate::messages::fields::NAME_LIMIT;
 use crate::messages::limits::ID_PATTERN;
-use crate::messages::limits::TEXT_LIMIT;
 use schemars::JsonSchema;
 use schemars::Schema;
 use schemars::SchemaGenerator;
@@ -80,9 +80,9 @@ macro_rules! nouns {
 nouns! {
     JobId: id => id.as_str(), matching(ID_PATTERN);
     WorkspaceId: id => id.as_str(), matching(ID_PATTERN);
-    CampaignId: id => id.as_str(), some_text();
-    LeadId: id => id.as_str(), some_text();
-    WorkerId: id => id.as_str(), some_text();
+    CampaignId: id => id.as_str(), some_name();
+    LeadId: id => id.as_str(), some_name();
+    WorkerId: id => id.as_str(), some_name();
     ProviderName: name => name.as_str(), matching("^[A-Za-z0-9_-]{1,64}$");
     ConfigVersion: version => version.as_str(), matching("^[0-9a-f]{12}$");
     Step: step => step, matching("^[A-Za-z0-9_-]{1,64}\\.(find_email|verify_email|scrape|write_copy)$");
@@ -118,8 +118,8 @@ pub(super) fn copy_reason(_: &mut SchemaGenerator) -> Schema {
     one_of(Reason::ALL.iter().filter(|reason| !only_of_leads(reason)).map(|reason| reason.as_str()))
 }
 
-fn some_text() -> Schema {
-    json_schema!({ "type": "string", "minLength": 1, "maxLength": TEXT_LIMIT })
+fn some_name() -> Schema {
+    json_schema!({ "type": "string", "minLength": 1, "maxLength": NAME_LIMIT })
 }
 
 fn matching(pattern: &str) -> Schema {

@@ -3,7 +3,6 @@
 use crate::domain::Address;
 use crate::domain::AnswerSource;
 use crate::domain::Attempt;
-use crate::domain::AttemptEnd;
 use crate::domain::CampaignId;
 use crate::domain::Ending;
 use crate::domain::JobId;
@@ -83,7 +82,7 @@ pub struct TrailStep {
     pub cost: Usd,
     /// From its begin to its end, in milliseconds.
     pub duration_ms: u64,
-    /// A model answered, and did not say what it counted; left out where that is not so.
+    /// Nobody said what the call took, so that it cost what was held for it; left out where that is not so.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub usage_missing: bool,
 }
@@ -140,16 +139,9 @@ impl TrailStep {
             cached: end.source == AnswerSource::Cached,
             cost: end.cost,
             duration_ms: end.duration_ms,
-            usage_missing: lacks_usage(end),
+            usage_missing: end.unsaid,
         })
     }
-}
-
-/// Has a model answered this call, and not said what it counted?
-const fn lacks_usage(end: &AttemptEnd) -> bool {
-    let is_answer = matches!(end.outcome, Outcome::Written | Outcome::Unwritten(_));
-    let was_called = matches!(end.source, AnswerSource::Called);
-    is_answer && was_called && !matches!(end.product, Some(Product::Copy { tokens: Some(_), .. }))
 }
 
 /// The copy that was written for a lead, or why none was.

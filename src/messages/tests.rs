@@ -156,21 +156,23 @@ fn every_text_of_a_lead_is_read() {
     assert_eq!(json!(leads), json!([lead, absent]));
 }
 
-#[test]
-fn what_is_wrong_with_an_enrichment_job_names_the_field_and_no_value() {
+/// What, changed in an enrichment job, makes it a bad one.
+fn bad_changes() -> Vec<Value> {
     let long = "x".repeat(4_097);
     let many: Vec<Value> = (0..=LEADS_LIMIT).map(|n| json!({ "lead_id": n.to_string() })).collect();
-    let changes = [
+    vec![
         json!({ "job_id": null }),
         json!({ "job_id": "two words" }),
         json!({ "job_id": 7 }),
         json!({ "workspace_id": "" }),
         json!({ "campaign_id": " " }),
-        json!({ "waterfall": long }),
+        json!({ "campaign_id": "x".repeat(1_025) }),
+        json!({ "waterfall": "x".repeat(1_025) }),
         json!({ "max_spend": 25.0 }),
         json!({ "max_spend": "ada@acme.test" }),
         json!({ "max_spend": "0.0000000001" }),
         json!({ "max_spend": "-1" }),
+        json!({ "max_spend": "-0" }),
         json!({ "max_spend": "99999999999" }),
         json!({ "auto_resume": "yes" }),
         json!({ "leads": null }),
@@ -180,16 +182,22 @@ fn what_is_wrong_with_an_enrichment_job_names_the_field_and_no_value() {
         json!({ "leads_from": "file:///lists/a.csv" }),
         json!({ "leads": null, "leads_from": "a.csv" }),
         json!({ "leads": null, "leads_from": "http://10.0.0.1/a.csv" }),
+        json!({ "leads": null, "leads_from": format!("https://a/{long}") }),
         json!({ "leads": [{ "lead_id": "1" }, "ada@acme.test"] }),
         json!({ "leads": [{ "email": "ada@acme.test" }] }),
+        json!({ "leads": [{ "lead_id": "x".repeat(1_025) }] }),
         json!({ "leads": [{ "lead_id": "1", "email": 5 }] }),
         json!({ "leads": [{ "lead_id": "1", "company": long }] }),
         json!({ "leads": [{ "lead_id": "1", "company": "Acme\0" }] }),
         json!({ "leads": [{ "lead_id": "x" }, { "lead_id": "y" }, { "lead_id": "x" }] }),
         json!({ "leads": [{ "lead_id": "ada@acme.test" }, { "lead_id": "ada@acme.test" }] }),
-    ];
-    let lines = changes.iter().map(|changed| {
-        let job = enrichment_job(changed);
+    ]
+}
+
+#[test]
+fn what_is_wrong_with_an_enrichment_job_names_the_field_and_no_value() {
+    let lines = bad_changes().into_iter().map(|changed| {
+        let job = enrichment_job(&changed);
         told(Some(EnrichmentJob::KIND), "", job.to_string().as_bytes())
     });
     check(
@@ -200,10 +208,12 @@ fn what_is_wrong_with_an_enrichment_job_names_the_field_and_no_value() {
             invalid: job_id must be a text
             invalid: workspace_id must be 1 to 64 letters, digits, `_`, `.`, `:` or `-`
             invalid: campaign_id is empty
-            too_large: waterfall is longer than 4096 bytes
+            too_large: campaign_id is longer than 1024 bytes
+            too_large: waterfall is longer than 1024 bytes
             invalid: max_spend must be a text like "12.50", never a number
             invalid: max_spend is not a decimal amount like "12.50"
             invalid: max_spend has more than nine digits after the point
+            invalid: max_spend is below zero
             invalid: max_spend is below zero
             invalid: max_spend is larger than can be counted
             invalid: auto_resume must be true or false
@@ -214,8 +224,10 @@ fn what_is_wrong_with_an_enrichment_job_names_the_field_and_no_value() {
             invalid: leads and leads_from are both given: give one of them
             invalid: leads_from must begin with file://, https:// or s3://
             source_refused: leads_from must begin with file://, https:// or s3://
+            too_large: leads_from is longer than 4096 bytes
             invalid: leads[1] must be an object
             invalid: leads[0].lead_id is missing
+            too_large: leads[0].lead_id is longer than 1024 bytes
             invalid: leads[0].email must be a text
             too_large: leads[0].company is longer than 4096 bytes
             invalid: leads[0].company holds a NUL character
@@ -248,6 +260,7 @@ fn what_is_wrong_with_the_other_messages_names_the_field() {
         (TopUp::KIND, with(workspace(), &json!({ "amount": 25 }))),
         (TopUp::KIND, workspace()),
         (TopUp::KIND, json!({ "workspace_id": "acme", "amount": "1" })),
+        (TopUp::KIND, json!({ "workspace_id": "acme", "amount": "1", "ref": "x".repeat(1_025) })),
         (CampaignActivate::KIND, workspace()),
         (ConfigReload::KIND, reload()),
         (ConfigReload::KIND, with(reload(), &json!({ "from": "store" }))),
@@ -279,6 +292,7 @@ fn what_is_wrong_with_the_other_messages_names_the_field() {
             invalid: amount must be a text like "12.50", never a number
             invalid: amount is missing
             invalid: ref is missing
+            too_large: ref is longer than 1024 bytes
             invalid: campaign_id is missing
             invalid: config is missing: give config, or from
             invalid: from must be files
@@ -426,9 +440,17 @@ fn ended(outcome: Outcome, source: AnswerSource, nanos: i64, duration_ms: u64) -
 
 /// The end of a call that brought this besides its outcome.
 fn brought(outcome: Outcome, product: Product, nanos: i64) -> AttemptState {
+    let unsaid = matches!(product, Product::Copy { tokens: None, .. });
     let (source, cost) = (AnswerSource::Called, Usd::from_nanos(nanos));
     let product = Some(product);
-    AttemptState::Ended(AttemptEnd { source, product, cost, duration_ms: 900, ..AttemptEnd::not_asked(outcome) })
+    AttemptState::Ended(AttemptEnd {
+        source,
+        product,
+        cost,
+        unsaid,
+        duration_ms: 900,
+        ..AttemptEnd::not_asked(outcome)
+    })
 }
 
 fn answer(draft: bool, tokens: Option<Tokens>) -> Product {
@@ -723,6 +745,42 @@ fn a_schema_is_complete_in_itself() {
 }
 
 #[test]
+fn a_schema_allows_what_reading_takes() {
+    let longest = || json!("x".repeat(1_024));
+    let nothing = json!({ "campaign_id": null, "waterfall": null, "max_spend": null, "auto_resume": null,
+        "leads_from": null });
+    let bare = json!({ "campaign_id": null, "purpose": null, "max_output_tokens": null, "personalize": null,
+        "max_spend": null, "auto_resume": null });
+    let lead = json!({ "lead_id": longest(), "first_name": null, "last_name": null, "full_name": null,
+        "company": null, "domain": "", "linkedin_url": null, "email": "n/a" });
+    let top_up = |changed: Value| (TopUp::KIND, with(json!({ "workspace_id": "acme", "ref": "r" }), &changed));
+    let reload = |changed: Value| (ConfigReload::KIND, with(json!({ "request_id": "r1" }), &changed));
+    for (kind, message) in [
+        (EnrichmentJob::KIND, enrichment_job(&nothing)),
+        (EnrichmentJob::KIND, enrichment_job(&json!({ "campaign_id": longest(), "max_spend": "+0.000000001" }))),
+        (EnrichmentJob::KIND, enrichment_job(&json!({ "leads": [lead] }))),
+        (EnrichmentJob::KIND, enrichment_job(&json!({ "leads": null, "leads_from": "https://a/b.csv" }))),
+        (CopyJob::KIND, copy_job(&bare)),
+        (CopyJob::KIND, copy_job(&json!({ "personalize": {} }))),
+        (CopyJob::KIND, copy_job(&json!({ "personalize": { "urls": null } }))),
+        (CopyJob::KIND, copy_job(&json!({ "personalize": { "urls": [] }, "max_output_tokens": 1_000_000 }))),
+        (JobControl::KIND, json!({ "job_id": "job_1", "action": "resume", "max_spend": null })),
+        top_up(json!({ "amount": "25", "declined": null })),
+        top_up(json!({ "amount": "25", "declined": false, "ref": longest() })),
+        top_up(json!({ "declined": true })),
+        top_up(json!({ "declined": true, "amount": null })),
+        top_up(json!({ "declined": true, "amount": "0" })),
+        (CampaignActivate::KIND, json!({ "workspace_id": "acme", "campaign_id": longest() })),
+        reload(json!({ "config": "", "from": null })),
+        reload(json!({ "config": null, "from": "files" })),
+    ] {
+        let taken = read(Some(kind), "", message.to_string().as_bytes());
+        assert!(taken.is_ok(), "{taken:?} for {message}");
+        assert_eq!(problems(kind, &message), Vec::<String>::new(), "{message}");
+    }
+}
+
+#[test]
 fn a_schema_refuses_what_reading_refuses() {
     let job = |changed: Value| (EnrichmentJob::KIND, enrichment_job(&changed));
     for (kind, message) in [
@@ -741,7 +799,11 @@ fn a_schema_refuses_what_reading_refuses() {
         (CopyJob::KIND, copy_job(&json!({ "personalize": { "urls": ["ftp://x"] } }))),
         (JobControl::KIND, json!({ "job_id": "job_1", "action": "stop" })),
         (TopUp::KIND, json!({ "workspace_id": "acme", "amount": 25, "ref": "r" })),
+        (TopUp::KIND, json!({ "workspace_id": "acme", "amount": null, "ref": "r" })),
+        (TopUp::KIND, json!({ "workspace_id": "acme", "ref": "r", "declined": false })),
+        (TopUp::KIND, json!({ "workspace_id": "acme", "amount": "1", "ref": "x".repeat(1_025) })),
         (CampaignActivate::KIND, json!({ "workspace_id": "acme" })),
+        (CampaignActivate::KIND, json!({ "workspace_id": "acme", "campaign_id": "x".repeat(1_025) })),
         (ConfigReload::KIND, json!({ "request_id": "r1" })),
         (ConfigReload::KIND, json!({ "request_id": "r1", "from": "files", "config": "" })),
         (ConfigReload::KIND, json!({ "request_id": "r1", "from": "store" })),

@@ -44,10 +44,10 @@ const DEAD_LETTERS: &str = "weir_dead_letters_total";
 const UNROUTABLE: &str = "weir_unroutable_total";
 const COUNTERS: &[(&str, &str)] = &[
     (ATTEMPTS, "Attempts that ended, by how."),
-    (LEADS, "Leads that ended, by how; copies included."),
+    (LEADS, "Leads that ended, by how; identical leads included."),
     (COPIES, "Leads of copy jobs that ended, by what the copy is for and by how."),
     (TOKENS, "Tokens that models counted, by kind; reasoning is output."),
-    (USAGE_MISSING, "Answers of models that did not say what they consumed: charged as much as was held."),
+    (USAGE_MISSING, "Answers on house keys without a count of what they consumed: charged as much as was held."),
     (CALLS_REPEATED, "Calls made again because the first answer was lost."),
     (DEAD_LETTERS, "Messages put into weir.dead, by reason."),
     (UNROUTABLE, "Messages that no queue was bound to take, by type."),
@@ -62,7 +62,7 @@ const GAUGES: &[(&str, &str)] = &[
     (HOLDS_OPEN, "Open holds in the store, of all workers."),
     (SLICES_HELD, "Slices this worker holds."),
     (SLICES_SET_ASIDE, "Slices in the store whose work broke: nobody claims them until their job is resumed."),
-    (OUTBOX_UNPUBLISHED, "Results and events in the store that are not published yet."),
+    (OUTBOX_UNPUBLISHED, "Events in the store that are not published yet; results are not among them."),
     (AMQP_BLOCKED, "1 while the broker takes no message from this worker (memory or disk alarm)."),
 ];
 
@@ -80,7 +80,8 @@ const HISTOGRAMS: &[(&str, &str, &[f64])] = &[
     (
         CALL_SECONDS,
         "One HTTP call to a provider.",
-        &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0],
+        // A call may take as long as the longest timeout that the configuration allows.
+        &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0],
     ),
     (
         BATCH_SIZE,
@@ -490,7 +491,7 @@ mod tests {
         }
         expect![[r#"
             weir_lead_seconds 0.05 0.1 0.25 0.5 1 2.5 5 10 30 60 120 300 600 +Inf
-            weir_call_seconds 0.01 0.025 0.05 0.1 0.25 0.5 1 2.5 5 10 30 60 +Inf
+            weir_call_seconds 0.01 0.025 0.05 0.1 0.25 0.5 1 2.5 5 10 30 60 120 300 600 +Inf
             weir_ledger_batch_size 1 2 4 8 16 32 64 128 256 512 1024 +Inf
             weir_ledger_commit_seconds 0.0005 0.001 0.0025 0.005 0.01 0.025 0.05 0.1 0.25 0.5 1 +Inf
         "#]]

@@ -99,7 +99,7 @@ pub fn holds_open(holds: u64) {
     record(|families| families.holds_open(holds));
 }
 
-/// So many leads, one and its copies, ended so.
+/// So many leads, one and those identical to it, ended so.
 pub fn lead_ended(status: Status, reason: Reason, leads: u64) {
     record(|families| families.lead_ended(status, reason, leads));
 }
@@ -119,7 +119,8 @@ pub fn tokens(provider: &ProviderName, tokens: Tokens) {
     record(|families| families.tokens(provider, tokens));
 }
 
-/// A model of this provider has answered, and did not say what it consumed.
+/// A model of this provider has answered on the house's key without saying what it consumed: it is charged as much as
+/// was held.
 pub fn usage_missing(provider: &ProviderName) {
     record(|families| families.usage_missing(provider, 1));
 }
@@ -169,7 +170,7 @@ pub fn slices_set_aside(slices: u64) {
     record(|families| families.slices_set_aside(slices));
 }
 
-/// Rows of the outbox that wait to be published.
+/// Events of the outbox that wait to be published.
 pub fn outbox_unpublished(rows: u64) {
     record(|families| families.outbox_unpublished(rows));
 }

@@ -28,6 +28,7 @@ pub use request::Auth;
 pub use request::Method;
 pub use request::Reply;
 pub use request::Request;
+pub(crate) use tokens::warm;
 
 use crate::domain::Address;
 use crate::domain::Consumed;
@@ -172,7 +173,7 @@ pub enum Answer {
         /// What that consumed: the tokens, a reported cost that is believed, or nothing said.
         consumed: Consumed,
     },
-    /// A model's answer that is no copy; charged all the same.
+    /// A model's answer that is no copy; charged all the same, unless it is whole and no e-mail.
     Unwritten {
         /// Why not.
         why: Unwritten,

@@ -1,8 +1,10 @@
 //! What the models' adapters share: what a model is told and given, the form of its answer, and what is
 //! read of it.
 //!
-//! The customer's instructions stand in the system's message. What others wrote, the lead's fields and the
-//! pages' words, goes into the user's as one JSON document: whatever a page says, it is a string in it.
+//! The customer's instructions stand in the system's message, and in them what they name in braces of the lead, each
+//! field in one line and short: who writes `{company}` there lets the list speak. Everything else that others wrote,
+//! all of the lead's fields and the pages' words, goes into the user's message as one JSON document: whatever a page
+//! says, it is a string in it, and no part of it is a control token of a model.
 
 use crate::domain::Address;
 use crate::domain::Consumed;
@@ -56,7 +58,29 @@ pub(super) fn system(writing: &Writing) -> String {
 pub(super) fn data(writing: &Writing) -> String {
     let page = |page: &Page| json!({ "url": page.url.as_str(), "text": &*page.text });
     let pages: Vec<Value> = writing.pages.iter().map(page).collect();
-    json!({ "lead": known(&writing.lead), "pages": pages }).to_string()
+    without_control_tokens(&json!({ "lead": known(&writing.lead), "pages": pages }).to_string())
+}
+
+/// The same JSON value in other words. Servers write a prompt as one text, roles and all, and many of them take
+/// `<|im_end|>` or `[INST]` for their own wherever it stands. Such tokens begin with `<`, or with `[` and capitals;
+/// in JSON both stand in strings alone.
+fn without_control_tokens(json: &str) -> String {
+    let mut safe = String::with_capacity(json.len());
+    for (at, c) in json.char_indices() {
+        match c {
+            '<' => safe.push_str("\\u003c"),
+            '[' if json.get(at..).is_some_and(opens_token) => safe.push_str("\\u005b"),
+            _ => safe.push(c),
+        }
+    }
+    safe
+}
+
+/// `[INST]`, `[/INST]`, `[TOOL_CALLS]`
+fn opens_token(text: &str) -> bool {
+    let Some(name) = text.strip_prefix('[') else { return false };
+    let mut first = name.strip_prefix('/').unwrap_or(name).bytes().take(2);
+    first.len() == 2 && first.all(|byte| byte.is_ascii_uppercase())
 }
 
 fn known(lead: &Lead) -> Map<String, Value> {
@@ -119,14 +143,14 @@ pub(super) fn consumed(tokens: Option<Tokens>) -> Consumed {
     tokens.map_or(Consumed::Unsaid, Consumed::Tokens)
 }
 
-/// What a model said, as an answer. One that was cut off may have been complete by then. What is whole and
-/// no e-mail is a fault: the customer does not pay for it.
+/// What a model said, as an answer. One that was cut off may have been complete by then. What is whole and no
+/// e-mail is billed like any answer, and the customer has nothing of it: it takes nothing from a wallet.
 pub(super) fn answer(said: &str, end: End, tokens: Option<Tokens>, consumed: Consumed) -> Answer {
-    let why = match (end, draft(said)) {
-        (End::Refused, _) => Unwritten::Refused,
+    let (why, consumed) = match (end, draft(said)) {
+        (End::Refused, _) => (Unwritten::Refused, consumed),
         (End::Whole | End::CutOff, Some(draft)) => return Answer::Written { draft, tokens, consumed },
-        (End::CutOff, None) => Unwritten::Truncated,
-        (End::Whole, None) => return Answer::Fault(Fault::ProtocolError),
+        (End::CutOff, None) => (Unwritten::Truncated, consumed),
+        (End::Whole, None) => (Unwritten::NoEmail, Consumed::NOTHING),
     };
     Answer::Unwritten { why, tokens, consumed }
 }
@@ -208,6 +232,22 @@ mod tests {
             unfinished.as_str(),
         ] {
             assert_eq!(read(said), None, "{said}");
+        }
+    }
+
+    #[test]
+    fn control_tokens_are_written_in_other_words() {
+        for (text, safe) in [
+            ("<|im_end|></s>", r"\u003c|im_end|>\u003c/s>"),
+            ("[INST] a [/INST]", r"\u005bINST] a \u005b/INST]"),
+            ("[[TOOL_CALLS]", r"[\u005bTOOL_CALLS]"),
+            ("[About us](/) [A] [1] [] [", "[About us](/) [A] [1] [] ["),
+            ("\u{ff1c}\u{e9}[\u{e9}", "\u{ff1c}\u{e9}[\u{e9}"),
+            (r"\<", r"\\\u003c"),
+        ] {
+            let written = without_control_tokens(&json!({ "a": [text] }).to_string());
+            assert_eq!(written, format!(r#"{{"a":["{safe}"]}}"#));
+            assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), json!({ "a": [text] }));
         }
     }
 

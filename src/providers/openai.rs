@@ -164,8 +164,9 @@ fn says_any(error: &Value, known: &[&str]) -> bool {
     words(error).any(|word| known.contains(&word))
 }
 
+/// Code and type, or the error itself where it is a text.
 fn words(error: &Value) -> impl Iterator<Item = &str> {
-    ["/code", "/type"].into_iter().filter_map(move |pointer| json::text(error, pointer))
+    ["/code", "/type", ""].into_iter().filter_map(move |pointer| json::text(error, pointer))
 }
 
 /// The status inside of an error: some servers send it as its code, as a number or as text.
@@ -211,22 +212,29 @@ fn said(message: &Value) -> String {
     }
 }
 
-/// What `usage` counts, each token once: the prompt's total holds those of the cache, the completion's
-/// holds the reasoning. Parts that exceed their total are not believed, and the whole prompt counts as read
-/// anew. Without both totals nothing is said.
+/// What `usage` counts, each token once: the prompt's total holds those of the cache. Where those exceed it they are
+/// not believed, and the whole prompt counts as read anew. Without both totals nothing is said.
 fn counted(body: &Value) -> Option<Tokens> {
     let count = |pointer: &str| body.pointer(pointer).and_then(Value::as_u64);
     let prompt = count("/usage/prompt_tokens")?;
-    let output = count("/usage/completion_tokens")?;
+    let reasoning = count("/usage/completion_tokens_details/reasoning_tokens").unwrap_or(0);
+    let output = written(prompt, count("/usage/completion_tokens")?, reasoning, count("/usage/total_tokens"))?;
     // DeepSeek names it by itself.
     let cached =
         count("/usage/prompt_tokens_details/cached_tokens").or_else(|| count("/usage/prompt_cache_hit_tokens"));
     let cached_input = cached.unwrap_or(0);
     let cache_write = count("/usage/prompt_tokens_details/cache_write_tokens").unwrap_or(0);
-    let reasoning = count("/usage/completion_tokens_details/reasoning_tokens").unwrap_or(0).min(output);
     let anew = cached_input.checked_add(cache_write).and_then(|of_cache| prompt.checked_sub(of_cache));
     Some(match anew {
         Some(input) => Tokens { input, cached_input, cache_write, output, reasoning },
         None => Tokens { input: prompt, cached_input: 0, cache_write: 0, output, reasoning },
     })
+}
+
+/// All that was written. The completion holds the reasoning, as with OpenAI, or stands beside it, as with xAI: then
+/// the total is the sum of all three. A reasoning above the completion that no total explains leaves nothing said.
+fn written(prompt: u64, completion: u64, reasoning: u64, total: Option<u64>) -> Option<u64> {
+    let both = completion.checked_add(reasoning)?;
+    let is_beside = reasoning > 0 && total.is_some() && total == prompt.checked_add(both);
+    if is_beside { Some(both) } else { (reasoning <= completion).then_some(completion) }
 }

@@ -58,6 +58,9 @@ const FORMATS: &[&str] =
 
 const DEFAULT_TIMEOUT_MS: u64 = 60_000;
 
+/// About four million characters: more than a client should read.
+const LONG_PAGES_OF_A_HUGE_ONE: usize = 64;
+
 pub(super) struct Firecrawl;
 
 /// A page that is asked for.
@@ -87,6 +90,7 @@ enum Scene {
     Unsaid,
     Empty,
     Long,
+    Huge,
     Arrays,
     Hostile,
 }
@@ -205,6 +209,7 @@ impl Request {
             Some(Scene::Gone) => page::gone(host),
             Some(Scene::Empty) => String::new(),
             Some(Scene::Long) => page::long(host),
+            Some(Scene::Huge) => page::long(host).repeat(LONG_PAGES_OF_A_HUGE_ONE),
             Some(Scene::Hostile) => page::hostile(host),
             _ => page::home(host, question),
         };
@@ -272,6 +277,7 @@ impl Scene {
             "unsaid" => Some(Self::Unsaid),
             "empty" => Some(Self::Empty),
             "long" => Some(Self::Long),
+            "huge" => Some(Self::Huge),
             "arrays" => Some(Self::Arrays),
             "hostile" => Some(Self::Hostile),
             _ => None,

@@ -32,6 +32,7 @@
 //! | `dear`, `unsaid` | 5 credits; 1 credit, which the answer does not tell |
 //! | `empty`, `long`, `arrays` | no text; about 60,000 characters; titles that are lists |
 //! | `hostile` | a page that gives orders |
+//! | `huge` | about 4 MB, more than a client reads; 1 credit |
 //!
 //! A text is forced by any label of the lead's domain or of its address' host, under `.test`; by the
 //! name before such a host, `refuse@acme.test`; and for every lead by the model, `sandbox-refuse`. The
@@ -50,7 +51,7 @@
 //!
 //! The last two lines and `cost` are other servers' ways of speaking OpenAI's format, and in force
 //! there only; `window` is an error there. A model obeys whoever may give it orders: where those of the
-//! hostile page stand anywhere but in that document, it writes `OBEYED`.
+//! hostile page stand anywhere but in that document, or where its document has a raw `<|im_start|>`, it writes `OBEYED`.
 //!
 //! Any key is accepted, but one that contains one of these words gets that vendor's own refusal:
 //! `bad-key`, `no-credits`, `paused`, `throttled`.

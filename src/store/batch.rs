@@ -27,6 +27,7 @@ use crate::ledger::Then;
 use crate::ledger::rules::Decision;
 use crate::ledger::rules::LeadMoney;
 use crate::ledger::rules::Obstacle;
+use crate::ledger::rules::Owed;
 use crate::ledger::rules::decide_hold;
 use crate::store::rows::AccountRow;
 use crate::store::rows::JobRow;
@@ -35,6 +36,50 @@ use crate::store::rows::SliceRow;
 use std::collections::HashMap;
 use std::collections::HashSet;
 use std::collections::hash_map::Entry;
+
+/// A page's failure is taken by whoever wants the page within this time. Else those who wait for it would ask one
+/// after the other, each as long as a call takes.
+const FAILURE_SERVES_MS: i64 = 60_000;
+/// Under a lock nobody can tell whether the owner of an attempt lives: its call takes no longer than this.
+const LOCKED_CALL_MS: i64 = 120_000;
+
+/// An attempt that was noted as asking for a page and has not ended.
+pub(super) struct Asker {
+    pub(super) attempt: i64,
+    pub(super) began_ms: i64,
+    /// When its hold may be given back.
+    pub(super) expires_ms: i64,
+    /// Until when its slice is leased; 0 under a lock, and where nobody has it.
+    pub(super) lease_until: i64,
+    /// Has anybody the slice, as far as it is written down?
+    pub(super) is_owned: bool,
+}
+
+impl Asker {
+    /// May its answer still come? From an owner that is dead none does.
+    pub(super) const fn may_answer(&self, now_ms: i64) -> bool {
+        let is_locked = self.lease_until == 0 && self.is_owned;
+        let may_live =
+            self.lease_until > now_ms || (is_locked && now_ms.saturating_sub(self.began_ms) < LOCKED_CALL_MS);
+        may_live && self.expires_ms > now_ms
+    }
+}
+
+/// A page is asked for by one at a time where answers are reused; else nobody is served by another's.
+fn is_asked_once(begin: &Begin) -> bool {
+    begin.step.operation == Operation::Scrape && begin.cached_since_ms.is_some()
+}
+
+/// Would a page fail like this for everybody? Its attempt stays noted as the one that asked. Other failures are of
+/// the key, or end with the next try.
+pub(super) const fn is_page_failure(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::BadRequest | Outcome::Timeout)
+}
+
+/// From when on a page's failure is taken, where answers are from `since_ms` on.
+pub(super) fn failures_since(since_ms: i64, now_ms: i64) -> i64 {
+    since_ms.max(now_ms.saturating_sub(FAILURE_SERVES_MS))
+}
 
 /// A boundary that was applied, not yet committed.
 pub(super) enum Applied {
@@ -83,6 +128,9 @@ impl<R: Rows> Batch<R> {
         }
         let answer = match &boundary.then {
             Then::Nothing => Answer::Done,
+            Then::Recall(begin) if self.is_page_taken_up(boundary.lead, begin)? => {
+                self.recall_page(boundary.lead, begin)?
+            }
             Then::Recall(begin) => match self.recall(boundary, begin)? {
                 Some(known) => known,
                 None if self.is_asked_elsewhere(boundary.lead, begin)? => {
@@ -129,11 +177,29 @@ impl<R: Rows> Batch<R> {
 
     /// Does another attempt ask for the same page just now? Its answer will serve this one too.
     fn is_asked_elsewhere(&mut self, lead: LeadKey, begin: &Begin) -> Result<bool, LedgerError> {
-        if begin.step.operation != Operation::Scrape {
+        if !is_asked_once(begin) {
             return Ok(false);
         }
         let id = R::IDS.id_of(lead, begin.n)?;
         Ok(self.rows.asked_by(begin.fingerprint)?.is_some_and(|asker| asker != id))
+    }
+
+    /// Is it about a page that an earlier owner has begun to ask for?
+    fn is_page_taken_up(&mut self, lead: LeadKey, begin: &Begin) -> Result<bool, LedgerError> {
+        let is_page = begin.step.operation == Operation::Scrape;
+        Ok(is_page && self.rows.known(lead, begin.n)?.is_some_and(|known| known.hold.is_some()))
+    }
+
+    /// Is what an earlier owner has begun still to be called? While nobody worked on it, another lead may have got
+    /// the page; or it counts no more as the one that asks, so that another does, or may begin to. Nothing is
+    /// written.
+    fn recall_page(&mut self, lead: LeadKey, begin: &Begin) -> Result<Answer, LedgerError> {
+        if let Some(end) = self.rows.reusable(begin)? {
+            return Ok(Answer::Cached(end));
+        }
+        let id = R::IDS.id_of(lead, begin.n)?;
+        let is_asking = !is_asked_once(begin) || self.rows.asked_by(begin.fingerprint)? == Some(id);
+        Ok(if is_asking { Answer::Done } else { Answer::AskedElsewhere })
     }
 
     /// What needs no hold: the job is cancelled, or the answer is known and recorded as the attempt's.
@@ -200,7 +266,7 @@ impl<R: Rows> Batch<R> {
                 if !self.rows.insert_begun(boundary.lead, boundary.account, begin)? {
                     return self.first_answer_or(boundary, begin, granted);
                 }
-                if begin.step.operation == Operation::Scrape {
+                if is_asked_once(begin) {
                     self.rows.note_asking(begin.fingerprint, R::IDS.id_of(boundary.lead, begin.n)?)?;
                 }
                 if binds_money {
@@ -229,7 +295,7 @@ impl<R: Rows> Batch<R> {
                 state: AttemptState::Ended(end.clone()),
             },
             fingerprint: begin.fingerprint,
-            owed: Usd::ZERO,
+            owed: Owed::NOTHING,
             held: None,
             config_version: begin.config_version.clone(),
         };
@@ -307,4 +373,39 @@ pub(super) fn add(a: Usd, b: Usd) -> Result<Usd, LedgerError> {
 
 pub(super) fn subtract(a: Usd, b: Usd) -> Result<Usd, LedgerError> {
     a.checked_sub(b).ok_or_else(|| LedgerError::Corrupt("an amount beyond 64 bits".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Begun at 1,000 under a lease that has been renewed since.
+    const LEASED: Asker =
+        Asker { attempt: 1, began_ms: 1_000, expires_ms: 900_000, lease_until: 200_000, is_owned: true };
+
+    #[test]
+    fn an_answer_may_come_while_the_owner_may_live() {
+        let locked = Asker { lease_until: 0, ..LEASED };
+        let nobodys = Asker { is_owned: false, ..locked };
+        let expired = Asker { expires_ms: 30_000, ..LEASED };
+        for (asker, now_ms, expected) in [
+            (&LEASED, 199_999, true),
+            // The lease has lapsed, however short the call.
+            (&LEASED, 200_000, false),
+            (&locked, 120_999, true),
+            (&locked, 121_000, false),
+            (&nobodys, 1_001, false),
+            (&expired, 29_999, true),
+            (&expired, 30_000, false),
+        ] {
+            assert_eq!(asker.may_answer(now_ms), expected, "{} at {now_ms}", asker.lease_until);
+        }
+    }
+
+    #[test]
+    fn a_failure_is_taken_for_a_minute_and_no_longer_than_an_answer() {
+        assert_eq!(failures_since(0, 100_000), 40_000);
+        assert_eq!(failures_since(50_000, 100_000), 50_000);
+        assert_eq!(failures_since(i64::MIN, i64::MIN), i64::MIN);
+    }
 }

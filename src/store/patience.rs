@@ -99,6 +99,7 @@ mod tests {
     use crate::ledger::SliceNo;
     use crate::ledger::Then;
     use crate::ledger::pending;
+    use crate::ledger::rules::Owed;
     use tokio::time::advance;
 
     fn paid() -> Ended {
@@ -111,7 +112,7 @@ mod tests {
             state: AttemptState::Ended(AttemptEnd::not_asked(Outcome::NotFound)),
         };
         let (fingerprint, config_version) = (Fingerprint::from_bytes([0; 16]), ConfigVersion::new("c"));
-        Ended { attempt, fingerprint, owed: Usd::from_nanos(1), held: None, config_version }
+        Ended { attempt, fingerprint, owed: Owed::Amount(Usd::from_nanos(1)), held: None, config_version }
     }
 
     fn item(ended: Vec<Ended>) -> (Item, Pending) {

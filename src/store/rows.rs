@@ -197,6 +197,12 @@ pub(super) trait Rows {
     /// How the store packs an attempt's id.
     const IDS: IdForm = IdForm::EMBEDDED;
 
+    /// Are the rows of the lead's job and slice at hand? They are not while somebody else has locked them for longer
+    /// than a batch takes: what is about them has its turn later.
+    fn is_at_hand(&self, _lead: LeadKey) -> bool {
+        true
+    }
+
     fn account(&mut self, id: AccountId) -> Result<AccountRow, LedgerError>;
     fn job(&mut self, key: JobKey) -> Result<JobRow, LedgerError>;
     fn slice(&mut self, job: JobKey, slice: SliceNo) -> Result<SliceRow, LedgerError>;
@@ -210,10 +216,11 @@ pub(super) trait Rows {
     fn lead_spent_and_held(&mut self, lead: LeadKey) -> Result<(Usd, Usd), LedgerError>;
     /// Has any attempt of the lead been charged for this question?
     fn is_charged(&mut self, lead: LeadKey, asked: Fingerprint) -> Result<bool, LedgerError>;
-    /// The workspace's newest answer to the same question, if it is not too old.
+    /// The workspace's newest answer to the same question, if it is not too old; or, for a minute, how the page has
+    /// failed.
     fn reusable(&mut self, begin: &Begin) -> Result<Option<AttemptEnd>, LedgerError>;
 
-    /// The attempt that asks this just now: noted here, and not ended.
+    /// The attempt that asks this just now: noted here, not ended, and its owner may live.
     fn asked_by(&mut self, asked: Fingerprint) -> Result<Option<i64>, LedgerError>;
     /// Notes that this attempt, which has just begun, asks this.
     fn note_asking(&mut self, asked: Fingerprint, attempt: i64) -> Result<(), LedgerError>;

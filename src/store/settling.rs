@@ -19,9 +19,10 @@ use crate::ledger::LeadKey;
 use crate::ledger::LedgerError;
 use crate::ledger::rules::Settlement;
 use crate::ledger::rules::settle;
-use crate::ledger::rules::settle_within;
+use crate::ledger::rules::settle_held;
 use crate::store::batch::Batch;
 use crate::store::batch::add;
+use crate::store::batch::is_page_failure;
 use crate::store::batch::subtract;
 use crate::store::rows::Hold;
 use crate::store::rows::HoldState;
@@ -38,7 +39,7 @@ impl<R: Rows> Batch<R> {
         let Some(end) = ended.attempt.end() else {
             return Err(LedgerError::Conflict { what: format!("attempt {}, which has not ended,", ended.attempt.n) });
         };
-        if ended.attempt.key_source == KeySource::Own && ended.owed.is_positive() {
+        if ended.attempt.key_source == KeySource::Own && ended.owed.is_anything() {
             return Err(LedgerError::Corrupt(format!(
                 "attempt {} owes money for the customer's own key",
                 ended.attempt.n
@@ -46,12 +47,13 @@ impl<R: Rows> Batch<R> {
         }
         let id = R::IDS.id_of(boundary.lead, ended.attempt.n)?;
         self.note_key(boundary, ended, end)?;
-        if ended.attempt.step.operation == Operation::Scrape {
-            // However it ended: the next one who wants the page takes its answer, or asks anew.
+        if ended.attempt.step.operation == Operation::Scrape && !is_page_failure(end.outcome) {
+            // A failure stays noted for a while. However else it ended: the next one who wants the page takes its
+            // answer, or asks anew.
             self.rows.forget_asking(ended.fingerprint, id)?;
         }
         // The usual case, without a look at the attempt: an open hold that covers what is owed.
-        let within = ended.held.and_then(|held| Some((held, settle_within(ended.owed, held)?)));
+        let within = ended.held.and_then(|held| Some((held, settle_held(ended.owed, held)?)));
         if let Some((held, settlement)) = within
             && self.rows.end_attempt(id, end, &settlement, Some((boundary.account, held)))?
         {
@@ -63,7 +65,7 @@ impl<R: Rows> Batch<R> {
                 Some(hold) => self.settle_late(boundary, ended, end, hold, &known),
                 None => Ok(NOTHING),
             },
-            None if ended.owed.is_positive() => {
+            None if ended.owed.is_anything() => {
                 Err(LedgerError::Corrupt(format!("attempt {} owes money without a hold", ended.attempt.n)))
             }
             None => {
@@ -92,18 +94,20 @@ impl<R: Rows> Batch<R> {
         let job_money = self.job(boundary.lead.job)?.row.money;
         let already_charged =
             hold.state == HoldState::Expired && self.rows.is_charged(boundary.lead, ended.fingerprint)?;
+        let owed = ended.owed.by_customer(hold.amount);
         let mut settlement = if already_charged {
             // A later attempt has been paid for the same step: this answer is the house's loss.
-            Settlement { charged: Usd::ZERO, released: Usd::ZERO, lost: ended.owed }
+            Settlement { charged: Usd::ZERO, released: Usd::ZERO, lost: owed }
         } else {
-            settle(ended.owed, still_held, wallet, job_money, self.lead_money(boundary)?)
+            settle(owed, still_held, wallet, job_money, self.lead_money(boundary)?)
         };
-        if let Some((answer, owed)) = &known.learned
-            && !known.is_same_answer(answer, end)
-        {
-            // Both owners called: the customer pays one of the two.
-            settlement.lost = add(settlement.lost, *owed)?;
-        }
+        let besides = match &known.learned {
+            Some((answer, _)) if known.is_same_answer(answer, end) => Usd::ZERO,
+            // Both owners called, and the customer pays one of the two; or none, and this is what is known of it.
+            Some((_, owed)) => *owed,
+            None => ended.owed.by_house(hold.amount),
+        };
+        settlement.lost = add(settlement.lost, besides)?;
         let id = R::IDS.id_of(boundary.lead, ended.attempt.n)?;
         self.book(boundary, hold.account, id, &settlement)?;
         self.rows.end_attempt(id, end, &settlement, None)?;
@@ -119,11 +123,13 @@ impl<R: Rows> Batch<R> {
             return Ok(());
         }
         let id = R::IDS.id_of(lead, ended.attempt.n)?;
+        // In dollars from here on: what is held for it does not change any more.
+        let owed = ended.owed.by_customer(known.hold.as_ref().map_or(Usd::ZERO, |hold| hold.amount));
         let first = known.end.as_ref().or(known.learned.as_ref().map(|(answer, _)| answer));
         match first {
-            None if end.outcome.is_answer() => self.rows.keep_learned(id, end, ended.owed, lead.epoch),
+            None if end.outcome.is_answer() => self.rows.keep_learned(id, end, owed, lead.epoch),
             Some(first) if known.is_same_answer(first, end) => Ok(()),
-            None | Some(_) if ended.owed.is_positive() => self.rows.add_lost(id, ended.owed, lead.epoch),
+            None | Some(_) if owed.is_positive() => self.rows.add_lost(id, owed, lead.epoch),
             None | Some(_) => Ok(()),
         }
     }

@@ -53,13 +53,18 @@ impl Waiting {
 
     /// Decides in order of the queue what can be granted now, and refuses what never can be; `None` goes
     /// on waiting. Whoever must go on waiting for a wallet keeps everybody behind on that wallet waiting;
-    /// for a job's cap, on that job. Of those who want the same page, the first one asks. An error comes with its
+    /// for a job's cap, or because somebody has locked it, on that job. Of those who want the same page, the first one asks. An error comes with its
     /// place.
     pub(super) fn decide<R: Rows>(&self, batch: &mut Batch<R>) -> Result<Vec<Option<Answer>>, (usize, LedgerError)> {
         let mut poor_wallets: HashSet<AccountId> = HashSet::new();
         let mut capped_jobs: HashSet<JobKey> = HashSet::new();
         let mut decided = Vec::with_capacity(self.queue.len());
         for (place, (boundary, _)) in self.queue.iter().enumerate() {
+            if !batch.rows.is_at_hand(boundary.lead) {
+                capped_jobs.insert(boundary.lead.job);
+                decided.push(None);
+                continue;
+            }
             let behind = if poor_wallets.contains(&boundary.account) {
                 Some(Obstacle::Wallet)
             } else {

@@ -1,6 +1,7 @@
 //! The decision for copy: the pages first, each once, then one model.
 
 use crate::domain::About;
+use crate::domain::Attempt;
 use crate::domain::Brief;
 use crate::domain::Dialect;
 use crate::domain::Ending;
@@ -18,7 +19,6 @@ use crate::domain::Step;
 use crate::domain::Unwritten;
 use crate::domain::Writing;
 use crate::domain::fill;
-use crate::domain::fill_text;
 use crate::waterfall::Keys;
 use crate::waterfall::Moment;
 use crate::waterfall::Next;
@@ -26,6 +26,7 @@ use crate::waterfall::Trail;
 use crate::waterfall::standing::Setback;
 use crate::waterfall::standing::Standing;
 use crate::waterfall::standing::standing;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// A copy job as it applies to one lead.
@@ -64,7 +65,7 @@ pub struct WriteStep {
 }
 
 impl CopyPlan {
-    /// The pages to read, in order, each once; `None` where the lead lacks what the template names.
+    /// The pages to read, in order, each once; `None` where the lead has no address for the template.
     fn pages(&self) -> Vec<Option<PageUrl>> {
         let mut pages: Vec<Option<PageUrl>> = Vec::new();
         for template in &self.brief.pages {
@@ -76,13 +77,18 @@ impl CopyPlan {
         pages
     }
 
-    /// What the model is given, with the pages that could be read.
-    pub fn writing(&self, dialect: Dialect, trail: &Trail) -> Writing {
+    /// What the model is told; `None` when that is too much for this lead.
+    pub(super) fn told(&self) -> Option<String> {
+        self.brief.told(&self.lead, &self.id)
+    }
+
+    /// What the model is given besides, with the pages that could be read.
+    pub(super) fn writing(&self, told: String, dialect: Dialect, trail: &Trail) -> Writing {
         let read = |url: PageUrl| text_of(trail, &url).map(|text| Page { url, text });
         Writing {
             model: self.brief.model.clone(),
             max_output_tokens: self.brief.max_output_tokens,
-            instructions: fill_text(&self.brief.instructions, &self.lead, &self.id),
+            instructions: told,
             lead: self.lead.clone(),
             pages: self.pages().into_iter().flatten().filter_map(read).collect(),
             dialect,
@@ -114,18 +120,21 @@ pub(super) fn cancel(plan: &CopyPlan, trail: &Trail) -> Ending {
 fn act(plan: &CopyPlan, trail: &Trail) -> Next {
     match (model_answer(trail), &plan.write) {
         (Some(outcome), _) => Next::Finish(answered(outcome)),
-        // No page is bought for copy that nobody writes.
+        // No page is bought for copy that nobody writes, or that nobody can be asked for.
         (None, None) => finish(Status::Skipped, Reason::NoSteps),
-        (None, Some(write)) => read_page(plan, trail).unwrap_or_else(|| write_copy(plan, write, trail)),
+        (None, Some(write)) => match plan.told() {
+            Some(told) => read_page(plan, trail).unwrap_or_else(|| write_copy(plan, write, told, trail)),
+            None => finish(Status::Skipped, Reason::InvalidInput),
+        },
     }
 }
 
-/// What a model made of it, whichever it was: its answer was paid, so no other is asked and no page is bought
+/// What a model made of it, whichever it was: its answer was billed, so no other is asked and no page is bought
 /// any more.
 fn model_answer(trail: &Trail) -> Option<Outcome> {
-    let is_paid = |outcome: &Outcome| matches!(outcome, Outcome::Written | Outcome::Unwritten(_));
+    let is_billed = |outcome: &Outcome| matches!(outcome, Outcome::Written | Outcome::Unwritten(_));
     let mut writes = trail.attempts.iter().rev().filter(|attempt| attempt.step.operation == Operation::WriteCopy);
-    writes.find_map(|attempt| attempt.outcome().filter(is_paid))
+    writes.find_map(|attempt| attempt.outcome().filter(is_billed))
 }
 
 /// The first page that can be asked for, or is to be passed over.
@@ -147,20 +156,39 @@ fn read_page(plan: &CopyPlan, trail: &Trail) -> Option<Next> {
 }
 
 /// All pages are read, or cannot be had.
-fn write_copy(plan: &CopyPlan, write: &WriteStep, trail: &Trail) -> Next {
+fn write_copy(plan: &CopyPlan, write: &WriteStep, told: String, trail: &Trail) -> Next {
     let WriteStep { step, keys, dialect } = write;
-    let question = || Query::Write(Arc::new(plan.writing(dialect.clone(), trail)));
-    match standing(trail, step, *keys, None) {
+    let question = || Query::Write(Arc::new(plan.writing(told, dialect.clone(), trail)));
+    let asked = without_earlier_rejections(trail);
+    match standing(&asked, step, *keys, None) {
         Standing::Open(key) => Next::Try(step.clone(), key, question()),
         Standing::AfterOutage(key) => Next::TryAfterOutage(step.clone(), key, question()),
-        Standing::Answered(end) => Next::Finish(answered(end.outcome)),
-        Standing::Closed(Setback::Unavailable) => finish(Status::Failed, Reason::ProvidersUnavailable),
+        // Its provider did not accept the request: what a model has answered was seen before.
+        Standing::Answered(_) | Standing::Closed(Setback::Unavailable) => {
+            finish(Status::Failed, Reason::ProvidersUnavailable)
+        }
         Standing::Closed(setback) => finish(Status::Skipped, setback.reason()),
         Standing::PassedOver => finish(Status::Skipped, Reason::NoSteps),
     }
 }
 
-/// How a lead ends with the model's answer; a request that its provider does not accept is one it declined.
+/// The trail without the requests for copy that a provider did not accept in earlier runs. No model was asked and
+/// nothing was paid, and what was not accepted may be by now: another key, or the model's name.
+fn without_earlier_rejections(trail: &Trail) -> Cow<'_, Trail> {
+    let run = trail.run;
+    let is_rejection = |attempt: &Attempt| {
+        let is_write = attempt.step.operation == Operation::WriteCopy;
+        is_write && attempt.run != run && attempt.outcome() == Some(Outcome::BadRequest)
+    };
+    if !trail.attempts.iter().any(is_rejection) {
+        return Cow::Borrowed(trail);
+    }
+    let mut others = trail.clone();
+    others.attempts.retain(|attempt| !is_rejection(attempt));
+    Cow::Owned(others)
+}
+
+/// How a lead ends with the model's answer. One whose text is no e-mail has declined as well.
 fn answered(outcome: Outcome) -> Ending {
     if outcome == Outcome::Written {
         return Ending::without_address(Status::Written, Reason::None);
@@ -182,4 +210,38 @@ fn text_of(trail: &Trail, url: &PageUrl) -> Option<Arc<str>> {
         Some(Product::Text(text)) => Some(Arc::clone(text)),
         Some(Product::Copy { .. }) | None => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::waterfall::Course;
+    use crate::waterfall::copy_story::START;
+    use crate::waterfall::copy_story::read_plan;
+    use crate::waterfall::copy_story::read_trail;
+    use crate::waterfall::copy_story::tell;
+
+    #[test]
+    fn no_page_is_bought_where_a_model_would_be_told_too_much() {
+        let plan = |fields: usize| {
+            let plan = read_plan("a | oa");
+            let instructions = "{full_name}".repeat(fields);
+            CopyPlan { brief: Arc::new(Brief { instructions, ..(*plan.brief).clone() }), ..plan }
+        };
+        // Of twelve bytes each.
+        let most = 64 * 1024 / 12;
+        for (fields, story, expected) in [
+            (most, "", "try fc a"),
+            (most + 1, "", "skipped invalid_input"),
+            (most + 1, "fc a: scraped Alpha", "skipped invalid_input"),
+            (most + 1, "fc a: begun", "skipped invalid_input"),
+            (most + 1, "oa: bad_request refused", "failed refused"),
+        ] {
+            let next = Course::Copy(Box::new(plan(fields))).next(&read_trail(story), START);
+            assert_eq!(tell(&next), expected, "{fields} {story}");
+        }
+        let trail = read_trail("oa: begun");
+        let query_of = |fields| Course::Copy(Box::new(plan(fields))).query_of(&trail.attempts[0], &trail);
+        assert!(query_of(most).is_some() && query_of(most + 1).is_none());
+    }
 }

@@ -126,6 +126,13 @@ fn text(attempt: &Attempt) -> Option<(&str, &str)> {
     }
 }
 
+/// A request for copy that was not accepted is made again in a later run.
+fn is_answered(attempt: &Attempt, run: Run) -> bool {
+    let is_write = attempt.step.operation == Operation::WriteCopy;
+    let is_rejection = is_write && attempt.outcome() == Some(Outcome::BadRequest);
+    attempt.outcome().is_some_and(Outcome::is_answer) && (attempt.run == run || !is_rejection)
+}
+
 /// All but an expired hold, which takes longer than a lead's deadline.
 fn no_answer() -> impl Strategy<Value = AttemptEnd> {
     let outcome = prop::sample::select(vec![
@@ -158,6 +165,7 @@ fn writer_end() -> impl Strategy<Value = AttemptEnd> {
         Outcome::Written,
         Outcome::Unwritten(Unwritten::Refused),
         Outcome::Unwritten(Unwritten::Truncated),
+        Outcome::Unwritten(Unwritten::NoEmail),
         Outcome::BadRequest,
     ]);
     prop_oneof![1 => answers.prop_map(AttemptEnd::not_asked), 3 => no_answer()]
@@ -183,8 +191,11 @@ proptest! {
             assert!(ending.is_allowed(), "{ending:?}");
             assert_eq!(*ending, Ending::without_address(ending.status, ending.reason));
         }
-        let wrote = trail.attempts.iter().any(|attempt| attempt.outcome() == Some(Outcome::Written));
-        assert_eq!(endings.last().is_some_and(|ending| ending.status == Status::Written), wrote);
+        let came_to = |outcome| trail.attempts.iter().any(|attempt| attempt.outcome() == Some(outcome));
+        let ended = |status, reason| endings.last().is_some_and(|end| end.status == status && end.reason == reason);
+        assert_eq!(ended(Status::Written, Reason::None), came_to(Outcome::Written));
+        let declined = [Unwritten::Refused, Unwritten::NoEmail].map(|why| came_to(Outcome::Unwritten(why)));
+        assert_eq!(ended(Status::Failed, Reason::Refused), declined.contains(&true));
     }
 
     #[test]
@@ -203,7 +214,7 @@ proptest! {
             let Some((step, _, query)) = question(decided) else { return };
             let about = query.about();
             let mut earlier = trail.attempts.iter().filter(|attempt| attempt.step == *step && attempt.about == about);
-            assert!(!earlier.any(|attempt| attempt.outcome().is_some_and(Outcome::is_answer)), "{decided:?}");
+            assert!(!earlier.any(|attempt| is_answered(attempt, trail.run)), "{decided:?}");
         });
     }
 

@@ -176,7 +176,8 @@ fn page(name: &str) -> PageUrl {
     PageUrl::parse(&format!("https://{name}.test")).unwrap()
 }
 
-fn tell(decided: &Next) -> String {
+/// What comes next, in a line.
+pub(super) fn tell(decided: &Next) -> String {
     match decided {
         Next::Try(step, key, query) => format!("try {}", question(step, *key, query)),
         Next::TryAfterOutage(step, key, query) => format!("after outage {}", question(step, *key, query)),
@@ -211,5 +212,5 @@ fn question(step: &Step, key: KeySource, query: &Query) -> String {
 }
 
 fn name(url: &str) -> &str {
-    url.trim_start_matches("https://").trim_end_matches(".test")
+    url.trim_start_matches("https://").trim_end_matches(".test/")
 }

@@ -64,7 +64,7 @@ impl Course {
         }
     }
 
-    /// What an attempt of the trail asked; `None` when its step has left the plan.
+    /// What an attempt of the trail asked; `None` when its step has left the plan, or asks nothing of this lead.
     pub fn query_of(&self, attempt: &Attempt, trail: &Trail) -> Option<Query> {
         match (&attempt.about, attempt.step.operation, self) {
             (Some(About::Address(address)), _, _) => Some(Query::Verify(address.clone())),
@@ -74,7 +74,8 @@ impl Course {
             }
             (None, Operation::WriteCopy, Self::Copy(plan)) => {
                 let write = plan.write.as_ref().filter(|write| write.step == attempt.step)?;
-                Some(Query::Write(Arc::new(plan.writing(write.dialect.clone(), trail))))
+                let writing = plan.writing(plan.told()?, write.dialect.clone(), trail);
+                Some(Query::Write(Arc::new(writing)))
             }
             (None, _, _) => None,
         }

@@ -7,10 +7,15 @@ use crate::domain::Consumed;
 use crate::domain::Outage;
 use crate::domain::Outcome;
 use crate::domain::Product;
+use crate::domain::ProviderName;
 use crate::domain::Throttle;
+use crate::domain::Unwritten;
 use crate::domain::Usd;
 use crate::domain::Verdict;
 use crate::http::Refusal;
+use crate::ledger::rules::Owed;
+use crate::pricing::Price;
+use crate::pricing::PriceError;
 use crate::providers::Answer;
 use crate::providers::Fault;
 use std::sync::Arc;
@@ -26,6 +31,8 @@ pub(super) struct Upshot {
     pub(super) handle: Option<String>,
     pub(super) source: AnswerSource,
     pub(super) consumed: Consumed,
+    /// Nobody says what it took; known once it is priced.
+    pub(super) unsaid: bool,
 }
 
 impl Upshot {
@@ -39,6 +46,7 @@ impl Upshot {
             handle: None,
             source: AnswerSource::Called,
             consumed: Consumed::NOTHING,
+            unsaid: false,
         }
     }
 
@@ -80,10 +88,31 @@ impl Upshot {
         }
     }
 
+    /// What is owed for it at this price of the house's. What is not said, or more than an amount can be, is no
+    /// count: then it is what was held, and the end says so.
+    pub(super) fn owed(&mut self, price: Price, provider: &ProviderName) -> Owed {
+        if self.outcome == Outcome::Unwritten(Unwritten::NoEmail) {
+            // It is billed, and the customer has nothing of it.
+            return Owed::ByHouse;
+        }
+        match price.of(self.consumed) {
+            Ok(amount) => return Owed::Amount(amount),
+            Err(PriceError::Unpriced) => {}
+            Err(error @ PriceError::Amount(_)) => {
+                tracing::warn!(%provider, "a count that cannot be is not believed, and costs what was held: {error}");
+            }
+        }
+        self.unsaid = true;
+        if let Some(Product::Copy { tokens, .. }) = &mut self.product {
+            *tokens = None;
+        }
+        Owed::Held
+    }
+
     /// As the attempt's end; the ledger fills in what it cost.
     pub(super) fn end(self, duration_ms: u64) -> AttemptEnd {
-        let Self { outcome, found, claim, product, handle, source, consumed: _ } = self;
-        AttemptEnd { outcome, found, claim, product, handle, source, cost: Usd::ZERO, duration_ms }
+        let Self { outcome, found, claim, product, handle, source, consumed: _, unsaid } = self;
+        AttemptEnd { outcome, found, claim, product, handle, source, cost: Usd::ZERO, duration_ms, unsaid }
     }
 }
 
@@ -104,5 +133,76 @@ pub(super) const fn refusal_outcome(refusal: Refusal) -> Outcome {
     match refusal {
         Refusal::BreakerOpen(_) => Outcome::Unavailable(Outage::BreakerOpen),
         Refusal::Stopped(fault) => fault_outcome(fault),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Tokens;
+    use crate::pricing::CreditPrice;
+    use crate::pricing::TokenPrice;
+    use rust_decimal::Decimal;
+
+    const TOKENS: Tokens = Tokens { input: 900, cached_input: 0, cache_write: 0, output: 100, reasoning: 0 };
+    const NONSENSE: Tokens = Tokens { output: u64::MAX, ..TOKENS };
+
+    /// A dollar for a million tokens of any kind.
+    fn token_price() -> Price {
+        let one = Decimal::ONE;
+        Price::Token(TokenPrice { input: one, cached_input: one, cache_write: one, output: one })
+    }
+
+    fn credit_price() -> Price {
+        Price::Credit(CreditPrice::new(Decimal::ONE).unwrap())
+    }
+
+    fn unwritten(tokens: Option<Tokens>, consumed: Consumed) -> Upshot {
+        Upshot::of(Answer::Unwritten { why: Unwritten::Refused, tokens, consumed })
+    }
+
+    /// What is owed for it, and how it ends.
+    fn priced(mut upshot: Upshot, price: Price) -> (Owed, AttemptEnd) {
+        let owed = upshot.owed(price, &ProviderName::new("openai"));
+        (owed, upshot.end(7))
+    }
+
+    #[test]
+    fn what_is_not_said_or_cannot_be_is_owed_as_it_was_held_and_marked() {
+        let exactly = |nanos| Owed::Amount(Usd::from_nanos(nanos));
+        let dollars = |nanos: i64| Consumed::Dollars(Decimal::new(nanos, 9));
+        // Of tokens and of what was consumed: what is owed, and is it marked?
+        for (tokens, consumed, owed, unsaid) in [
+            (Some(TOKENS), Consumed::Tokens(TOKENS), exactly(1_000_000), false),
+            (Some(TOKENS), dollars(250), exactly(250), false),
+            (None, dollars(250), exactly(250), false),
+            (None, Consumed::NOTHING, Owed::NOTHING, false),
+            (None, Consumed::Unsaid, Owed::Held, true),
+            (Some(NONSENSE), Consumed::Tokens(NONSENSE), Owed::Held, true),
+            (Some(TOKENS), Consumed::Dollars(Decimal::MAX), Owed::Held, true),
+        ] {
+            let (told, end) = priced(unwritten(tokens, consumed), token_price());
+            assert_eq!((told, end.unsaid), (owed, unsaid), "{consumed:?}");
+            let kept = Product::Copy { draft: None, tokens: tokens.filter(|_| !unsaid) };
+            assert_eq!(end.product, Some(kept), "{consumed:?}");
+        }
+    }
+
+    #[test]
+    fn credits_that_cannot_be_are_owed_as_they_were_held() {
+        for (credits, owed, unsaid) in
+            [(Decimal::from(2), Owed::Amount(Usd::from_nanos(2_000_000_000)), false), (Decimal::MAX, Owed::Held, true)]
+        {
+            let (told, end) = priced(Upshot::of(Answer::NotFound { credits }), credit_price());
+            assert_eq!((told, end.unsaid), (owed, unsaid), "{credits}");
+        }
+    }
+
+    #[test]
+    fn a_call_without_an_answer_is_owed_nothing() {
+        for upshot in [Upshot::called(Outcome::Timeout), Upshot::not_asked(Outcome::NotApplicable)] {
+            let (owed, end) = priced(upshot, token_price());
+            assert_eq!((owed, end.unsaid), (Owed::NOTHING, false));
+        }
     }
 }

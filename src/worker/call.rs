@@ -291,7 +291,8 @@ impl Call<'_> {
             Failure::BadTarget => return Tried::Over(Called::Ended(Upshot::called(Outcome::KeyRejected))),
             Failure::Lost(lost) => lost,
         };
-        entry.permit.report(Lesson::ProviderFault);
+        let (lesson, outcome) = judge_lost(lost, self.route.step.operation);
+        entry.permit.report(lesson);
         tracing::warn!(provider = %self.route.step.provider, request = ?request, "{failure}");
         match self.route.adapter.after_lost_answer() {
             LostAnswer::Repeat => return Tried::Again(Fault::Unavailable),
@@ -305,10 +306,6 @@ impl Call<'_> {
             },
             LostAnswer::GiveUp => {}
         }
-        let outcome = match lost {
-            Lost::Timeout => Outcome::Timeout,
-            Lost::Cut | Lost::TooLarge => Outcome::ProtocolError,
-        };
         self.count_possible_loss();
         Tried::Over(Called::Ended(Upshot::called(outcome)))
     }
@@ -346,6 +343,16 @@ impl Call<'_> {
     }
 }
 
+/// What a lost answer says of its provider, and how its attempt ends. A page too large to be read says nothing of
+/// who reads pages: their next call is another page's.
+const fn judge_lost(lost: Lost, operation: Operation) -> (Lesson, Outcome) {
+    match (lost, operation) {
+        (Lost::TooLarge, Operation::Scrape) => (Lesson::Answered, Outcome::BadRequest),
+        (Lost::Timeout, _) => (Lesson::ProviderFault, Outcome::Timeout),
+        (Lost::Cut | Lost::TooLarge, _) => (Lesson::ProviderFault, Outcome::ProtocolError),
+    }
+}
+
 /// What looking for a lost submission came to.
 pub(super) enum LookUp {
     /// It was taken, under this handle.
@@ -356,4 +363,24 @@ pub(super) enum LookUp {
     Revoked,
     /// Nobody can say.
     NoAnswer,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_too_large_to_be_read_is_its_own_fault_and_any_other_lost_answer_its_providers() {
+        let failed = |outcome| (Lesson::ProviderFault, outcome);
+        for (lost, operation, expected) in [
+            (Lost::TooLarge, Operation::Scrape, (Lesson::Answered, Outcome::BadRequest)),
+            (Lost::TooLarge, Operation::FindEmail, failed(Outcome::ProtocolError)),
+            (Lost::TooLarge, Operation::WriteCopy, failed(Outcome::ProtocolError)),
+            (Lost::Timeout, Operation::Scrape, failed(Outcome::Timeout)),
+            (Lost::Timeout, Operation::WriteCopy, failed(Outcome::Timeout)),
+            (Lost::Cut, Operation::Scrape, failed(Outcome::ProtocolError)),
+        ] {
+            assert_eq!(judge_lost(lost, operation), expected, "{lost:?} {operation:?}");
+        }
+    }
 }

@@ -181,7 +181,8 @@ impl Engine {
     }
 
     /// Renews the leases of what is in hand; names the slices that are found to be another's, whose
-    /// leads end here. A lock needs no renewal.
+    /// leads end here. One that the store did not come to runs out here too, unless the next renewal does.
+    /// A lock needs none.
     ///
     /// # Errors
     /// When the store cannot be asked: then the leases go on running out.
@@ -192,20 +193,19 @@ impl Engine {
             return Ok(Vec::new());
         }
         let asked = Instant::now();
-        let lost = self.store.renew_slices(held.clone(), lease).await?;
-        let in_hand = self.in_hand();
-        for lease in held.iter().filter(|held| !lost.contains(held)).filter_map(|held| in_hand.leases.get(held)) {
-            lease.renewed(asked);
-        }
-        drop(in_hand);
-        Ok(lost.into_iter().filter(|held| self.lose(*held)).collect())
+        let told = self.store.renew_slices(held, lease).await?;
+        let is_lost = |held, renewal| self.lease(held).is_some_and(|lease| lease.hear(renewal, asked));
+        Ok(told.into_iter().filter(|(held, renewal)| is_lost(*held, *renewal)).map(|(held, _)| held).collect())
     }
 
     /// The slice is another worker's: its leads end here, and nothing more is called for them. Is that
     /// news?
     pub fn lose(&self, held: Held) -> bool {
-        let lease = self.in_hand().leases.get(&held).cloned();
-        lease.is_some_and(|lease| lease.lose())
+        self.lease(held).is_some_and(|lease| lease.lose())
+    }
+
+    fn lease(&self, held: Held) -> Option<Arc<Lease>> {
+        self.in_hand().leases.get(&held).cloned()
     }
 
     /// Gives up all that is in hand, unfinished, for a process that ends: others have it at once.

@@ -185,7 +185,9 @@ impl<'a> LeadAtWork<'a> {
                     Err(NoEntry::Stopping) => return self.leave_off().await,
                     Err(NoEntry::Fenced) => return self.leave_to_owner().await,
                     Err(NoEntry::Cancelled) => return self.finish_cancelled().await.map(Flow::Out),
-                    Err(NoEntry::Late) if step.operation == Operation::Scrape => return Ok(self.page_too_late(making)),
+                    Err(NoEntry::Late) if step.operation == Operation::Scrape => {
+                        return Ok(self.page_too_late(making, Outcome::RateLimited(Throttle::TriesSpent)));
+                    }
                     // The next decision sees that the time is up, or the key gone.
                     Err(NoEntry::Late | NoEntry::Revoked) => return Ok(Flow::On),
                     Err(NoEntry::Refused(refusal)) => {
@@ -223,8 +225,8 @@ impl<'a> LeadAtWork<'a> {
     }
 
     /// The page did not come in its time: the copy is written without it.
-    fn page_too_late(&mut self, making: Making) -> Flow {
-        self.note(making, Upshot::not_asked(Outcome::RateLimited(Throttle::TriesSpent)))
+    fn page_too_late(&mut self, making: Making, why: Outcome) -> Flow {
+        self.note(making, Upshot::not_asked(why))
     }
 
     /// What a begin that needs no call came to.
@@ -232,11 +234,10 @@ impl<'a> LeadAtWork<'a> {
         match answer {
             Answer::Cached(end) => Ok(self.recorded(making, end)),
             Answer::Refused(outcome) => Ok(self.recorded(making, AttemptEnd::not_asked(outcome))),
-            Answer::AskedElsewhere if clock::moment() >= self.pages_until => Ok(self.page_too_late(making)),
-            Answer::AskedElsewhere => {
-                self.let_others_ask().await;
-                Ok(Flow::On)
+            Answer::AskedElsewhere if clock::moment() >= self.pages_until => {
+                Ok(self.page_too_late(making, Outcome::Timeout))
             }
+            Answer::AskedElsewhere => self.let_others_ask().await,
             Answer::Cancelled => self.finish_cancelled().await.map(Flow::Out),
             Answer::Fenced => Ok(Flow::Out(LeadEnd::Fenced)),
             Answer::Granted | Answer::Done | Answer::Wait(_) => {
@@ -314,7 +315,7 @@ impl<'a> LeadAtWork<'a> {
         self.write_ending(ending).await
     }
 
-    async fn finish_cancelled(&mut self) -> Result<LeadEnd, LedgerError> {
+    pub(super) async fn finish_cancelled(&mut self) -> Result<LeadEnd, LedgerError> {
         let ending = self.course.cancel(&self.trail);
         self.write_ending(ending).await
     }

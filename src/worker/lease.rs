@@ -1,5 +1,6 @@
 //! The right to a slice: how long it surely lasts, and whether it is another worker's by now.
 
+use crate::jobs::Renewal;
 use crate::jobs::Tenure;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -27,10 +28,17 @@ impl Lease {
         Self { lasts, asked: Mutex::new(Instant::now()), lost: CancellationToken::new() }
     }
 
-    /// It was renewed; that was asked for at `asked`.
-    pub(super) fn renewed(&self, asked: Instant) {
-        let mut last = self.asked();
-        *last = asked.max(*last);
+    /// What became of a renewal that was asked for at `asked`. Is it lost, and is that news?
+    pub(super) fn hear(&self, renewal: Renewal, asked: Instant) -> bool {
+        match renewal {
+            Renewal::Renewed => {
+                let mut last = self.asked();
+                *last = asked.max(*last);
+                false
+            }
+            Renewal::Lost => self.lose(),
+            Renewal::Left => false,
+        }
     }
 
     /// Another worker owns the slice. Is that news?
@@ -73,9 +81,9 @@ mod tests {
         let lock = Lease::begin(Tenure::Lock);
         advance(29 * SECOND).await;
         assert!(!lease.may_have_lapsed());
-        lease.renewed(Instant::now());
+        assert!(!lease.hear(Renewal::Renewed, Instant::now()));
         // An answer that comes late says less.
-        lease.renewed(Instant::now() - 9 * SECOND);
+        assert!(!lease.hear(Renewal::Renewed, Instant::now() - 9 * SECOND));
         advance(29 * SECOND).await;
         assert!(!lease.may_have_lapsed());
         advance(SECOND).await;
@@ -83,11 +91,27 @@ mod tests {
         assert!(!lock.may_have_lapsed());
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_was_left_as_it_is_lapses_when_it_was_to() {
+        let lease = Lease::begin(Tenure::Lease(30 * SECOND));
+        for _ in 0..3 {
+            assert!(!lease.may_have_lapsed());
+            advance(10 * SECOND).await;
+            assert!(!lease.hear(Renewal::Left, Instant::now()));
+        }
+        assert!(lease.may_have_lapsed());
+        assert!(!lease.is_lost());
+        // Nobody had taken it all the same.
+        assert!(!lease.hear(Renewal::Renewed, Instant::now()));
+        assert!(!lease.may_have_lapsed());
+    }
+
     #[tokio::test]
     async fn a_lease_is_lost_once_and_for_good() {
         let lease = Lease::begin(Tenure::Lease(30 * SECOND));
         assert!(!lease.is_lost());
-        assert_eq!([lease.lose(), lease.lose()], [true, false]);
+        let lose = || lease.hear(Renewal::Lost, Instant::now());
+        assert_eq!([lose(), lose(), lease.lose()], [true, false, false]);
         lease.lost().await;
         assert!(lease.is_lost());
     }

@@ -3,7 +3,6 @@
 use crate::domain::AnswerSource;
 use crate::domain::AttemptEnd;
 use crate::domain::KeySource;
-use crate::domain::Outcome;
 use crate::domain::Product;
 use crate::domain::ProviderName;
 use crate::domain::Reason;
@@ -63,14 +62,11 @@ impl Meter {
     pub(super) fn attempt(&self, step: &Step, key_source: KeySource, end: &AttemptEnd) {
         metrics::attempt(step, key_source, end.outcome);
         metrics::spend(&step.provider, end.cost);
-        match (end.source, end.outcome, &end.product) {
-            (AnswerSource::Called, _, Some(Product::Copy { tokens: Some(tokens), .. })) => {
-                metrics::tokens(&step.provider, *tokens);
-            }
-            (AnswerSource::Called, Outcome::Written | Outcome::Unwritten(_), _) => {
-                metrics::usage_missing(&step.provider);
-            }
-            _ => {}
+        if let (AnswerSource::Called, Some(Product::Copy { tokens: Some(tokens), .. })) = (end.source, &end.product) {
+            metrics::tokens(&step.provider, *tokens);
+        }
+        if end.unsaid {
+            metrics::usage_missing(&step.provider);
         }
         let mut totals = self.lock();
         let none = StepTotals { called: 0, cached: 0, spend: Usd::ZERO };

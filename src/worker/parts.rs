@@ -55,6 +55,8 @@ pub(super) async fn claim_slice(engine: &Engine, queue: &dyn Queue, received: Re
     let lease = Arc::new(Lease::begin(engine.claimant.tenure));
     match engine.store.claim_slice(job, slice, &engine.claimant).await? {
         Claimed::Taken(claim) => return Ok(Some(Taken { work, claim: *claim, lease })),
+        // Who has a job's lock waits for nobody: whoever leases the slice ends it.
+        Claimed::Leased if engine.is_locked() => queue.settle(received.receipt, Disposition::Done),
         Claimed::Leased => queue.settle(received.receipt, LATER),
         Claimed::Closed => queue.settle(received.receipt, Disposition::Done),
     }

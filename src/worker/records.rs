@@ -23,8 +23,8 @@ use crate::ledger::Ended;
 use crate::ledger::LeadKey;
 use crate::ledger::LedgerError;
 use crate::ledger::Then;
+use crate::ledger::rules::Owed;
 use crate::metrics;
-use crate::pricing::PriceError;
 use crate::waterfall::Moment;
 use crate::worker::answers::Upshot;
 use crate::worker::engine::Engine;
@@ -43,11 +43,12 @@ impl LeadAtWork<'_> {
     /// A begun attempt that nobody will ask about again: its step has left the plan, or its job is
     /// cancelled. Its hold is given back; what the provider took, if anything, is the house's loss.
     pub(super) fn drop_begun(&mut self, mut attempt: Attempt) -> Flow {
+        let owed = owed_uncalled(attempt.key_source);
         attempt.state = AttemptState::Ended(AttemptEnd::not_asked(Outcome::Unavailable(Outage::HoldExpired)));
         let fingerprint = Fingerprint::from_bytes([0; 16]);
         let config_version = self.work.config_version.clone();
         self.trail.attempts.push(attempt.clone());
-        self.unsaved.push(Ended { attempt, fingerprint, owed: Usd::ZERO, held: None, config_version });
+        self.unsaved.push(Ended { attempt, fingerprint, owed, held: None, config_version });
         Flow::On
     }
 
@@ -97,33 +98,26 @@ impl LeadAtWork<'_> {
         })
     }
 
-    /// A begun attempt that is not called after all. Whether an earlier owner's call was billed nobody
-    /// knows: the customer does not pay for it, and the house's possible loss is counted.
+    /// A begun attempt that is not called after all.
     pub(super) fn not_called(&mut self, making: Making, outcome: Outcome) -> Flow {
-        let Making { route, query, .. } = &making;
-        if making.is_taken_up()
-            && let Ok(worst) = route.worst_price(query)
-        {
-            self.engine.meter.lost(&route.step.provider, worst);
-        }
-        self.note(making, Upshot::not_asked(outcome))
+        let owed = if making.is_taken_up() { owed_uncalled(making.attempt.key_source) } else { Owed::NOTHING };
+        self.note_owing(making, Upshot::not_asked(outcome), owed)
     }
 
     /// The attempt has ended: on the trail at once, in the store with the next boundary.
-    pub(super) fn note(&mut self, making: Making, upshot: Upshot) -> Flow {
-        let Making { route, query, mut attempt, began, held, place: _ } = making;
+    pub(super) fn note(&mut self, making: Making, mut upshot: Upshot) -> Flow {
+        let Making { route, attempt, .. } = &making;
+        let owed = match attempt.key_source {
+            KeySource::Own => Owed::NOTHING,
+            KeySource::House => upshot.owed(route.price, &route.step.provider),
+        };
+        self.note_owing(making, upshot, owed)
+    }
+
+    fn note_owing(&mut self, making: Making, upshot: Upshot, owed: Owed) -> Flow {
+        let Making { query, mut attempt, began, held, .. } = making;
         let Moment(now) = clock::moment();
         let took = now.saturating_sub(began.0);
-        let owed = match attempt.key_source {
-            KeySource::Own => Usd::ZERO,
-            KeySource::House => match route.price.of(upshot.consumed) {
-                Ok(owed) => owed,
-                // The provider does not say what it took: what is held for it, no more and no less.
-                Err(PriceError::Unpriced) => held.or_else(|| route.worst_price(&query).ok()).unwrap_or(Usd::MAX),
-                // A count whose price does not fit is owed in full: the ledger takes what it may.
-                Err(PriceError::Amount(_)) => Usd::MAX,
-            },
-        };
         attempt.state = AttemptState::Ended(upshot.end(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)));
         let fingerprint = query.fingerprint(&self.work.job.workspace, &attempt.step);
         let config_version = self.work.config_version.clone();
@@ -141,10 +135,11 @@ impl LeadAtWork<'_> {
     /// Takes the answer of an overtaken owner as this attempt's: nobody is called again.
     pub(super) fn take_learned(&mut self, mut attempt: Attempt, learned: Learned) -> Flow {
         let fingerprint = self.fingerprint_of(&attempt);
+        let owed = Owed::Amount(learned.owed);
         attempt.state = AttemptState::Ended(learned.end);
         let config_version = self.work.config_version.clone();
         self.trail.attempts.push(attempt.clone());
-        self.unsaved.push(Ended { attempt, fingerprint, owed: learned.owed, held: None, config_version });
+        self.unsaved.push(Ended { attempt, fingerprint, owed, held: None, config_version });
         Flow::On
     }
 
@@ -181,8 +176,17 @@ impl LeadAtWork<'_> {
         let fingerprint = self.lead.lead.fingerprint();
         let config_version = self.work.config_version.clone();
         self.trail.attempts.push(attempt.clone());
-        self.unsaved.push(Ended { attempt, fingerprint, owed: Usd::ZERO, held: None, config_version });
+        self.unsaved.push(Ended { attempt, fingerprint, owed: Owed::NOTHING, held: None, config_version });
         Flow::On
+    }
+}
+
+/// What is owed for an attempt that an earlier owner began, and that is not called now. Whether that owner's call
+/// was billed nobody knows: the customer does not pay for it.
+const fn owed_uncalled(key_source: KeySource) -> Owed {
+    match key_source {
+        KeySource::Own => Owed::NOTHING,
+        KeySource::House => Owed::ByHouse,
     }
 }
 
@@ -221,5 +225,16 @@ pub(super) fn record_costs(trail: &mut [Attempt], ended: &[AttemptNo], charged: 
         if end.source == AnswerSource::Called {
             engine.meter.attempt(step, *key_source, end);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_earlier_owner_may_have_called_for_costs_the_house_alone_and_by_an_own_key_nobody() {
+        assert_eq!(owed_uncalled(KeySource::House), Owed::ByHouse);
+        assert_eq!(owed_uncalled(KeySource::Own), Owed::NOTHING);
     }
 }

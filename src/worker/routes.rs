@@ -117,8 +117,7 @@ impl Routes {
         Self { find, verify, left_out, ..Self::default() }
     }
 
-    /// Resolves a model, and who reads the pages that are asked for: the first provider, by name, that can and
-    /// for which there is a key.
+    /// Resolves a model, and who reads the pages that are asked for.
     pub fn for_copy(sources: &Sources<'_>, brief: &Brief) -> Self {
         let mut routes = Self::default();
         if let Some(model) = sources.live.models.get(&brief.model) {
@@ -134,17 +133,27 @@ impl Routes {
             }
         }
         if !brief.pages.is_empty() {
-            for scraper in sources.live.scrapers() {
-                match step_routes(sources, &scraper.name, Operation::Scrape, None) {
-                    Ok(scrape) => {
-                        routes.scrape = Some(scrape);
-                        break;
-                    }
-                    Err(why) => routes.left_out.push((scraper.name.clone(), why)),
-                }
-            }
+            routes.scrape = routes.scraper(sources);
         }
         routes
+    }
+
+    /// Who reads pages: by name the first provider that can and for which there is a key. Those come first that the
+    /// workspace has its own key for; where there are such, and none of them can be used, nobody reads: no house key
+    /// takes the place of an own one.
+    fn scraper(&mut self, sources: &Sources<'_>) -> Option<StepRoutes> {
+        let is_own = |scraper: &&ProviderSettings| match sources.choose(scraper, Operation::Scrape) {
+            Choice::Own | Choice::OwnThenHouse => true,
+            Choice::House | Choice::Nothing => false,
+        };
+        let (own, others): (Vec<_>, Vec<_>) = sources.live.scrapers().partition(is_own);
+        for scraper in if own.is_empty() { others } else { own } {
+            match step_routes(sources, &scraper.name, Operation::Scrape, None) {
+                Ok(scrape) => return Some(scrape),
+                Err(why) => self.left_out.push((scraper.name.clone(), why)),
+            }
+        }
+        None
     }
 
     /// Every step's routes.
@@ -177,13 +186,25 @@ impl Routes {
     }
 }
 
+impl Sources<'_> {
+    /// Whose key is taken for this operation at this provider.
+    fn choose(&self, settings: &ProviderSettings, operation: Operation) -> Choice {
+        let has_own = self.keys.own(&settings.name).is_some();
+        choose(&self.keys.settings, operation, has_own, settings.house_key.is_some())
+    }
+}
+
 impl Route {
-    /// What is held for this question: its worst case.
+    /// What is held for this question: its worst case. Where nothing is charged nothing is counted: a long text takes
+    /// its time.
     ///
     /// # Errors
     /// When that is more than can be counted.
     pub fn worst_price(&self, query: &Query) -> Result<Usd, PriceError> {
-        self.price.of_worst(self.adapter.worst_case(query))
+        match self.price {
+            Price::Free => Ok(Usd::ZERO),
+            Price::Credit(_) | Price::Token(_) => self.price.of_worst(self.adapter.worst_case(query)),
+        }
     }
 
     /// Has the own key behind it been removed or replaced?
@@ -221,7 +242,7 @@ fn step_routes(
     }
     let own = sources.keys.own(name);
     let house = settings.house_key.as_ref();
-    let (keys, own, house) = match choose(&sources.keys.settings, operation, own.is_some(), house.is_some()) {
+    let (keys, own, house) = match sources.choose(settings, operation) {
         Choice::Own => (Keys::Only(KeySource::Own), own, None),
         Choice::House => (Keys::Only(KeySource::House), None, house),
         Choice::OwnThenHouse => (Keys::OwnThenHouse, own, house),
@@ -281,4 +302,149 @@ fn route(
         read_interval: per_minute.max(LEAST_READ_INTERVAL),
         own,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::prepare_inline;
+    use crate::domain::Consumed;
+    use crate::domain::Purpose;
+    use crate::domain::WorkspaceId;
+    use crate::keys::MasterKey;
+    use crate::keys::StoredKey;
+    use crate::keys::WorkspacePlan;
+    use crate::keys::WorkspaceSettings;
+    use crate::providers::Reading;
+    use crate::providers::Reply;
+    use crate::providers::Request;
+    use crate::store::Nature;
+    use crate::store::SqliteStore;
+    use crate::store::Store;
+    use crate::worker::keyring::Keyring;
+    use std::path::Path;
+
+    /// Three who read pages, and who writes.
+    const LIVE: &str = r#"
+        [providers.alpha]
+        kind = "firecrawl"
+        house_key = "env:KEY"
+        credit_price = "0.005"
+        [providers.beta]
+        kind = "firecrawl"
+        house_key = "env:KEY"
+        credit_price = "0.005"
+        [providers.gamma]
+        kind = "firecrawl"
+        house_key = "env:KEY"
+        credit_price = "0.005"
+        [providers.openai]
+        house_key = "env:KEY"
+        [models.writer]
+        provider = "openai"
+        input_per_million = "1"
+        output_per_million = "1"
+    "#;
+
+    /// Thirty-two bytes alike, and others.
+    const MASTER_KEYS: [&str; 2] =
+        ["AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=", "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="];
+
+    fn brief() -> Brief {
+        Brief {
+            purpose: Purpose::Live,
+            model: "writer".to_owned(),
+            max_output_tokens: 400,
+            instructions: "Write.".to_owned(),
+            pages: vec!["https://{domain}".to_owned()],
+        }
+    }
+
+    fn live() -> Arc<Live> {
+        let key = |name: &str| (name == "KEY").then(|| "house".to_owned());
+        prepare_inline(LIVE, Path::new(""), &key, &[]).unwrap().live
+    }
+
+    /// What copy resolves to for a workspace of this plan with keys of its own at these providers; those behind a
+    /// `!` cannot be opened.
+    async fn routes_of(plan: WorkspacePlan, own: &[&str]) -> Routes {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("weir.db"), Nature::Paid).unwrap();
+        let store: Arc<dyn Store> = Arc::new(store);
+        let workspace = WorkspaceId::new("acme");
+        let settings = WorkspaceSettings { plan, ..WorkspaceSettings::new() };
+        store.set_workspace(&workspace, settings).await.unwrap();
+        let [master, another] = MASTER_KEYS.map(|key| MasterKey::parse(&SecretString::from(key)).unwrap());
+        for name in own {
+            let provider = ProviderName::new(name.trim_start_matches('!'));
+            let secret = SecretString::from("own");
+            let sealer = if name.starts_with('!') { &another } else { &master };
+            let sealed = sealer.seal(&workspace, &provider, "key-1", &secret).unwrap();
+            let (key_id, last4) = ("key-1".to_owned(), StoredKey::last4_of(&secret));
+            let key = StoredKey { workspace: workspace.clone(), provider, key_id, sealed, last4, stored_ms: 0 };
+            store.put_key(key).await.unwrap();
+        }
+        let keys = Keyring::new(Some(master)).of(&*store, &workspace).await.unwrap();
+        let (live, gates) = (live(), Gates::default());
+        Routes::for_copy(&Sources { live: &live, newest: &live, keys: &keys, gates: &gates }, &brief())
+    }
+
+    #[tokio::test]
+    async fn pages_are_read_with_an_own_key_where_there_is_one_and_no_house_key_takes_its_place() {
+        for (plan, own, reader, left_out) in [
+            (WorkspacePlan::Unlimited, vec![], "alpha house", vec![]),
+            (WorkspacePlan::Unlimited, vec!["beta"], "beta own", vec![]),
+            (WorkspacePlan::Unlimited, vec!["gamma", "beta"], "beta own", vec![]),
+            (WorkspacePlan::Unlimited, vec!["!alpha"], "nobody", vec!["alpha"]),
+            (WorkspacePlan::Unlimited, vec!["!beta"], "nobody", vec!["beta"]),
+            (WorkspacePlan::Unlimited, vec!["!alpha", "gamma"], "gamma own", vec!["alpha"]),
+            (WorkspacePlan::Unlimited, vec!["openai"], "alpha house", vec![]),
+            // Its plan takes the house's keys.
+            (WorkspacePlan::Metered, vec!["beta"], "alpha house", vec![]),
+            (WorkspacePlan::Metered, vec!["!alpha"], "alpha house", vec![]),
+        ] {
+            let routes = routes_of(plan, &own).await;
+            let told = routes.scrape.as_ref().map_or_else(
+                || "nobody".to_owned(),
+                |scrape| format!("{} {}", scrape.step.provider, scrape.first().unwrap().key_source.as_str()),
+            );
+            let names: Vec<&str> = routes.left_out.iter().map(|(name, _)| name.as_str()).collect();
+            assert_eq!((told.as_str(), names), (reader, left_out), "{plan} {own:?}");
+        }
+    }
+
+    /// Whoever counts for it has failed.
+    struct Uncounted;
+
+    impl Provider for Uncounted {
+        fn kind(&self) -> &'static str {
+            "openai"
+        }
+
+        fn operations(&self) -> &'static [Operation] {
+            &[]
+        }
+
+        fn worst_case(&self, _query: &Query) -> Consumed {
+            panic!("counted for nothing")
+        }
+
+        fn request(&self, query: &Query, reference: &str) -> Request {
+            by_kind("openai").unwrap().request(query, reference)
+        }
+
+        fn read(&self, query: &Query, turn: u8, reply: &Reply<'_>) -> Reading {
+            by_kind("openai").unwrap().read(query, turn, reply)
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_counted_where_nothing_is_charged() {
+        let mut routes = routes_of(WorkspacePlan::Metered, &["openai"]).await;
+        let own = Arc::into_inner(routes.write.take().unwrap().routes.remove(0)).unwrap();
+        assert_eq!((own.key_source, own.price), (KeySource::Own, Price::Free));
+        let own = Route { adapter: &Uncounted, ..own };
+        let query = Query::ByProfile("https://www.linkedin.com/in/ada".to_owned());
+        assert_eq!(own.worst_price(&query), Ok(Usd::ZERO));
+    }
 }

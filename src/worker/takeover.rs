@@ -4,14 +4,18 @@ use crate::clock;
 use crate::domain::Attempt;
 use crate::domain::AttemptEnd;
 use crate::domain::AttemptState;
+use crate::domain::Operation;
 use crate::domain::Outcome;
+use crate::ledger::Answer;
 use crate::ledger::LedgerError;
+use crate::ledger::Then;
 use crate::worker::answers::Upshot;
 use crate::worker::call::Called;
 use crate::worker::call::GIVEN_UP;
 use crate::worker::call::LookUp;
 use crate::worker::lead::Flow;
 use crate::worker::lead::LeadAtWork;
+use crate::worker::lead::LeadEnd;
 use crate::worker::lead::Making;
 use std::time::Duration;
 
@@ -44,7 +48,26 @@ impl LeadAtWork<'_> {
                 LookUp::NoAnswer => return Ok(self.note(making, Upshot::called(Outcome::Timeout))),
             }
         }
+        if making.attempt.step.operation == Operation::Scrape {
+            return self.take_up_page(making).await;
+        }
         self.enter_and_call(making).await
+    }
+
+    /// While nobody worked on this lead, another may have got the page, or asks for it by now: then this attempt is
+    /// not called again, its hold is given back, and the page is asked for anew, as by any lead.
+    async fn take_up_page(&mut self, making: Making) -> Result<Flow, LedgerError> {
+        let begin = self.begin(&making)?;
+        match self.commit(Then::Recall(Box::new(begin))).await?.answer {
+            Answer::Done => self.enter_and_call(making).await,
+            Answer::Fenced => Ok(Flow::Out(LeadEnd::Fenced)),
+            Answer::Cached(_)
+            | Answer::AskedElsewhere
+            | Answer::Cancelled
+            | Answer::Granted
+            | Answer::Refused(_)
+            | Answer::Wait(_) => Ok(self.not_called(making, GIVEN_UP)),
+        }
     }
 
     /// The handle of an earlier submission whose answer did not come in time, or was not waited for: it is

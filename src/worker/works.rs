@@ -17,6 +17,7 @@ use crate::jobs::StoredJob;
 use crate::jobs::Work;
 use crate::ledger::JobKey;
 use crate::ledger::LedgerError;
+use crate::providers;
 use crate::store::Store;
 use crate::waterfall::CopyPlan;
 use crate::waterfall::Course;
@@ -40,6 +41,7 @@ use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::sync::Weak;
 use std::time::Duration;
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 /// A job as a worker works it: a lead keeps the one it started with.
@@ -188,6 +190,11 @@ impl Works {
         let waterfall = job.work.waterfall().and_then(|name| live.waterfalls.get(name));
         let newest = self.live();
         let sources = Sources { live: &live, newest: &newest, keys: &keys, gates };
+        if let Work::Copy(brief) = &job.work {
+            // The table its tokens are counted with takes a moment to build, once: not on a thread that others wait for.
+            let model = brief.model.clone();
+            drop(spawn_blocking(move || providers::warm(&model)).await);
+        }
         Ok(JobWork {
             routes: match (&job.work, waterfall) {
                 (Work::Enrich(_), None) => Routes::default(),

@@ -119,7 +119,7 @@ fn a_new_store_is_made_by_migrate_and_found_empty() {
     assert_eq!(weir.json(&["migrate"]), [json!({"ok": true, "store": "store/weir.db"})]);
     assert_eq!(weir.json(&["jobs", "list"]), Vec::<Value>::new());
     let zeros = json!({"workspace": "acme", "balance": "0.000000000", "held": "0.000000000", "available": "0.000000000",
-            "burn_per_hour": "0.000000000", "runs_dry_at": null});
+            "burn_per_hour": null, "runs_dry_at": null});
     assert_eq!(weir.json(&["wallet", "show", "acme"]), [zeros]);
     let clean = json!({"ok": true, "accounts": 0, "entries": 0, "open_holds": 0, "problems": []});
     assert_eq!(weir.json(&["wallet", "audit"]), [clean]);
@@ -139,7 +139,7 @@ fn a_top_up_is_booked_once_by_its_reference() {
     top_up("26").assert_refused(&["--ref r1", "another amount", "weir wallet ledger acme"]);
     let shown = weir.run(&["wallet", "show", "acme", "--json"]);
     expect![[r#"
-        {"workspace":"acme","balance":"25.000000000","held":"0.000000000","available":"25.000000000","burn_per_hour":"0.000000000","runs_dry_at":null}
+        {"workspace":"acme","balance":"25.000000000","held":"0.000000000","available":"25.000000000","burn_per_hour":null,"runs_dry_at":null}
     "#]]
     .assert_eq(&shown.out);
 }
@@ -278,6 +278,15 @@ const BAD_USAGE: &[(&[&str], &[&str])] = &[
     (&["wallet", "topup", "acme", "5"], &["--ref"]),
     (&["wallet", "topup", "two words", "5", "--ref", "r"], &["WORKSPACE", "a workspace is 1 to 64"]),
     (&["wallet", "adjust", "acme", "5", "--ref", "r"], &["--note"]),
+    (&["workspace", "set", "acme"], &["nothing to change", "--plan"]),
+    (
+        &["workspace", "set", "acme", "--auto-recharge-below", "5"],
+        &["--auto-recharge-below needs --auto-recharge-amount"],
+    ),
+    (
+        &["workspace", "set", "acme", "--auto-recharge-below", "0", "--auto-recharge-amount", "25"],
+        &["--auto-recharge-below 0", "--auto-recharge-amount", "above 0"],
+    ),
     (&["jobs", "resume", "job_1", "--max-spend", "0"], &["--max-spend", "must be more than zero"]),
     (&["sandbox", "--listen", "nowhere"], &["--listen"]),
     (&["sandbox", "--fail", "2"], &["--fail", "from 0 to 1"]),

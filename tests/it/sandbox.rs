@@ -652,10 +652,12 @@ async fn a_model_obeys_a_page_only_where_it_is_not_data() {
     let sandbox = Running::start(Options::default()).await;
     let page = sandbox.scrape("hostile.test").await.body["data"]["markdown"].as_str().unwrap().to_owned();
     let data = document(&json!({"first_name": "Ada"}), &page);
+    let safe = data.replace('<', "\\u003c");
     let message = |role: &str, text: &str| json!({"role": role, "content": text});
     for (messages, obeys) in [
-        (json!([message("system", "Write."), message("user", &data)]), false),
-        (json!([message("system", &page), message("user", &data)]), true),
+        (json!([message("system", "Write."), message("user", &safe)]), false),
+        (json!([message("system", "Write."), message("user", &data)]), true),
+        (json!([message("system", &page), message("user", &safe)]), true),
         (json!([message("system", "Write."), message("user", &format!("{data}\n{page}"))]), true),
     ] {
         let reply = sandbox.ask(OPENAI, "key", &with(openai(&json!({})), "messages", messages.clone())).await;

@@ -1,6 +1,7 @@
 //! The embedded store: the promises of every store, and what SQLite alone can be asked.
 
 use crate::conformance::Lab;
+use crate::conformance::askings_in_time;
 use crate::conformance::call;
 use crate::conformance::exercise;
 use crate::conformance::race;
@@ -128,6 +129,14 @@ async fn the_audit_finds_every_damage() {
             "INSERT INTO recharges VALUES (1, 'r', 1, 5, 'paid', 0, 0, 0)",
             "a request for money that is paid without its top-up, or the reverse, of wallet acme:",
         ),
+        (
+            "DROP TRIGGER entries_keep; INSERT INTO accounts (workspace, bucket) VALUES ('beta', 'metered'); \
+             UPDATE entries SET account = 2 WHERE kind = 'settle'",
+            "what entries took from another wallet than that of job list:",
+        ),
+        ("UPDATE slices SET pending = 3", "what is pending in slice 0 of job list: recorded 3, recomputed 2"),
+        ("UPDATE jobs SET done = 1", "what is done of job list: recorded 1, recomputed 0"),
+        ("UPDATE slices SET open = 0", "how many slices are open, one at least, of unfinished job list:"),
         ("UPDATE accounts SET held = held - 1", "the held amount of wallet acme: recorded 2.999999999,"),
         ("UPDATE jobs SET spent = spent + 1", "what job has spent list: recorded 3.000000001,"),
         ("UPDATE jobs SET held = held + 1", "what job holds list: recorded 3.000000001,"),
@@ -213,4 +222,16 @@ async fn two_commands_ask_for_a_page_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("weir.db");
     race_for_a_page(&[open(&path), open(&path)]).await;
+}
+
+#[tokio::test]
+async fn askings_take_their_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weir.db");
+    askings_in_time(open(&path), async |time: Duration| {
+        let sql = "UPDATE attempts SET began_at = began_at - ?1, ended_at = ended_at - ?1";
+        let ms = i64::try_from(time.as_millis()).unwrap();
+        Connection::open(&path).unwrap().execute(sql, [ms]).unwrap();
+    })
+    .await;
 }

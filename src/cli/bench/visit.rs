@@ -28,6 +28,7 @@ use crate::ledger::Committed;
 use crate::ledger::Ended;
 use crate::ledger::LeadKey;
 use crate::ledger::Then;
+use crate::ledger::rules::Owed;
 use std::time::Duration;
 
 /// How long a hold may last: a lead's deadline and its grace.
@@ -142,7 +143,8 @@ impl Visit {
             state: AttemptState::Ended(end),
         };
         let (fingerprint, config_version) = (self.fingerprint(call), ConfigVersion::new("bench"));
-        Ended { attempt, fingerprint, owed: self.owed(), held: Some(Usd::from_nanos(HELD)), config_version }
+        let (owed, held) = (Owed::Amount(self.owed()), Some(Usd::from_nanos(HELD)));
+        Ended { attempt, fingerprint, owed, held, config_version }
     }
 
     const fn owed(&self) -> Usd {

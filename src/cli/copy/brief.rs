@@ -4,7 +4,6 @@ use crate::cli::BadInput;
 use crate::cli::copy::Args;
 use crate::config::Live;
 use crate::domain::Brief;
-use crate::domain::PageUrl;
 use crate::messages::INSTRUCTIONS_LIMIT;
 use crate::messages::URLS_LIMIT;
 use crate::messages::page_problem;
@@ -43,11 +42,7 @@ fn check_pages(pages: &[String]) -> Result<(), BadInput> {
 }
 
 fn check_page(page: &str) -> Result<(), BadInput> {
-    let malformed = || {
-        let how = "must be the address of a page, like https://{domain}/about, without spaces".to_owned();
-        PageUrl::parse(page).is_none().then_some(how)
-    };
-    match page_problem(page).or_else(malformed) {
+    match page_problem(page) {
         Some(problem) => Err(BadInput(format!("--scrape {page}: {problem}"))),
         None => Ok(()),
     }
@@ -140,6 +135,7 @@ mod tests {
             (b"\xff".as_slice(), vec![MODEL]),
             (b"a\0b".as_slice(), vec![MODEL]),
             (b"Write.".as_slice(), vec![MODEL, "--scrape=https://{domain}/{team}"]),
+            (b"Write.".as_slice(), vec![MODEL, "--scrape=https://{Domain}"]),
             (b"Write.".as_slice(), vec![MODEL, "--scrape=ftp://{domain}"]),
             (b"Write.".as_slice(), vec![MODEL, "--scrape={linkedin_url}"]),
             (b"Write.".as_slice(), vec![MODEL, "--scrape=https://"]),
@@ -155,6 +151,7 @@ mod tests {
             --instructions brief.txt: not UTF-8; save it as UTF-8
             --instructions brief.txt: not a text file (it holds NUL bytes)
             --scrape https://{domain}/{team}: names {team}, which no lead has: there are lead_id, first_name, last_name, full_name, company, domain, linkedin_url, email
+            --scrape https://{Domain}: names {Domain}, which no lead has: there are lead_id, first_name, last_name, full_name, company, domain, linkedin_url, email
             --scrape ftp://{domain}: must be an address that begins with https:// or http://
             --scrape {linkedin_url}: must be an address that begins with https:// or http://
             --scrape https://: must be the address of a page, like https://{domain}/about, without spaces

@@ -4,6 +4,7 @@ use crate::cli::Exit;
 use crate::cli::Globals;
 use crate::cli::copy::Args;
 use crate::cli::copy::brief::brief;
+use crate::cli::copy::cost::Prices;
 use crate::cli::copy::estimate::estimate;
 use crate::cli::copy::identity;
 use crate::cli::copy::setup;
@@ -35,11 +36,13 @@ async fn copy(args: &Args, globals: &Globals, tasks: &Tasks) -> Result<Exit> {
     let config = globals.load_config()?;
     let brief = brief(args, &config.live)?;
     let list = List::look_through(&args.list, args.output.as_ref(), "copy", Need::Anything)?;
+    list.spare(&args.instructions, "the file of instructions")?;
     let live = live_for(&config, &args.list, globals, tasks).await?;
 
     let routes = setup::routes(&brief, &live, &config, globals).await?;
     setup::check_routes(&routes, &brief, globals)?;
-    let budget = budget(&args.list, globals, || Ok(estimate(&survey(&list, &brief)?, &brief, &routes, &live)))?;
+    let budget =
+        budget(&args.list, globals, || Ok(estimate(&survey(&list, &Prices::new(&brief, &routes, &live))?, &routes)))?;
     let Some(budget) = budget else { return Ok(Exit::Done) };
 
     let content = identity::content(&list, &brief);

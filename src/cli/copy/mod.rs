@@ -6,6 +6,7 @@
 mod arguments;
 mod brief;
 mod command;
+mod cost;
 mod estimate;
 mod identity;
 mod setup;

@@ -13,8 +13,8 @@ pub(in crate::cli) struct ListArgs {
     /// Spend at most so much on this job, over all its runs; with --sandbox 10.00 unless given
     #[arg(long, value_name = "USD", value_parser = positive_usd, allow_negative_numbers = true)]
     pub(super) budget: Option<Usd>,
-    /// Say what it could cost, and stop: no call, no spend
-    #[arg(long)]
+    /// Say what it could cost, and stop: no call, no spend, and so no budget
+    #[arg(long, conflicts_with = "budget")]
     pub(super) estimate: bool,
     /// Decide and call for so many leads at once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]

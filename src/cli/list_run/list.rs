@@ -8,6 +8,7 @@ use crate::lists::Need;
 use crate::lists::Out;
 use crate::lists::Scan;
 use anyhow::Result;
+use std::path::Path;
 use std::path::PathBuf;
 
 /// A list that has been looked through, and where it goes.
@@ -42,5 +43,10 @@ impl List {
         };
         out.check(&input)?;
         Ok(Self { input, scan, mapping, out })
+    }
+
+    /// Makes sure that another file that is read is not replaced by the list; `what` says which it is.
+    pub(in crate::cli) fn spare(&self, file: &Path, what: &str) -> Result<()> {
+        Ok(self.out.check_spares(file, what)?)
     }
 }

@@ -1,5 +1,6 @@
 //! The configuration as a run uses it: with the sandbox in the providers' place, or for real.
 
+use crate::cli::BadInput;
 use crate::cli::Globals;
 use crate::cli::list_run::ListArgs;
 use crate::config::Config;
@@ -29,7 +30,7 @@ pub(in crate::cli) fn workspace(globals: &Globals) -> WorkspaceId {
 /// The live half as this run uses it; with `--sandbox` that is started beside the command.
 ///
 /// # Errors
-/// When the sandbox cannot start.
+/// When the sandbox cannot start, or limits are to be kept that nobody lifts.
 pub(in crate::cli) async fn live_for(
     config: &Config,
     args: &ListArgs,
@@ -37,10 +38,13 @@ pub(in crate::cli) async fn live_for(
     tasks: &Tasks,
 ) -> Result<Live> {
     if globals.sandbox {
-        into_sandbox(&config.live, args.keep_limits, tasks).await
-    } else {
-        Ok(Live::clone(&config.live))
+        return into_sandbox(&config.live, args.keep_limits, tasks).await;
     }
+    if args.keep_limits {
+        let how = "--keep-limits: without --sandbox limits are kept anyway; leave it out, or add --sandbox";
+        return Err(BadInput(how.to_owned()).into());
+    }
+    Ok(Live::clone(&config.live))
 }
 
 /// Points every provider that the sandbox serves there.

@@ -1,6 +1,7 @@
 //! What is no answer is never read as one.
 
 use crate::domain::Query;
+use crate::domain::Unwritten;
 use crate::providers::Answer;
 use crate::providers::Reading;
 use crate::providers::Reply;
@@ -34,15 +35,19 @@ fn expect_no_answer(status: u16, body: &str) {
     }
 }
 
+/// That a model's text is no e-mail takes nothing from the customer either.
 fn is_answer(reading: &Reading) -> bool {
     match reading {
-        Reading::Done(Answer::NotFound { .. } | Answer::Fault(_)) | Reading::Ask(_) => false,
+        Reading::Done(
+            Answer::NotFound { .. } | Answer::Unwritten { why: Unwritten::NoEmail, .. } | Answer::Fault(_),
+        )
+        | Reading::Ask(_) => false,
         Reading::Done(
             Answer::Found { .. }
             | Answer::Judged { .. }
             | Answer::Scraped { .. }
             | Answer::Written { .. }
-            | Answer::Unwritten { .. },
+            | Answer::Unwritten { why: Unwritten::Refused | Unwritten::Truncated, .. },
         )
         | Reading::Later { .. } => true,
     }

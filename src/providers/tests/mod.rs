@@ -7,6 +7,7 @@ mod firecrawl;
 mod junk;
 mod openai;
 mod prompt;
+mod usage;
 
 use crate::domain::Address;
 use crate::domain::Dialect;

@@ -5,6 +5,7 @@ use crate::domain::Usd;
 use crate::domain::WorkspaceId;
 use crate::jobs::Activation;
 use crate::jobs::Campaigns;
+use crate::jobs::Resumer;
 use crate::jobs::StoredCampaign;
 use crate::jobs::StoredJob;
 use crate::jobs::can_pay;
@@ -60,8 +61,12 @@ impl Campaigns for MemoryStore {
     fn deactivate_campaign(&self, workspace: &WorkspaceId, campaign: &CampaignId) -> Later<'_, bool> {
         let (workspace, campaign) = (workspace.clone(), campaign.as_str().to_owned());
         self.run(move |tables| {
-            let was_active = change(tables, &workspace, &campaign, Campaign::Stopped);
+            let place = (workspace.clone(), campaign.clone());
+            let known = tables.campaigns.get_mut(&place);
+            let was = known.map(|state| std::mem::replace(state, Campaign::StoppedByCommand));
+            let was_active = was == Some(Campaign::Active);
             if was_active {
+                tables.campaign_changes += 1;
                 let key = format!("stopped/{workspace}/{campaign}/{}", tables.campaign_changes);
                 tables.happened(&key, &Happening::CampaignDeactivated { workspace, campaign, by: Stopper::Command });
             }
@@ -82,20 +87,23 @@ fn wallet(tables: &Tables, workspace: &WorkspaceId) -> (Usd, bool) {
     row.map_or((Usd::ZERO, false), |row| (row.money.balance, row.empty_told))
 }
 
-/// Sets a campaign to this state; `false` when it is in it, or is unknown.
-fn change(tables: &mut Tables, workspace: &WorkspaceId, campaign: &str, to: Campaign) -> bool {
-    let state = tables.campaigns.get_mut(&(workspace.clone(), campaign.to_owned()));
-    let Some(state) = state.filter(|state| **state != to) else { return false };
-    *state = to;
-    tables.campaign_changes += 1;
-    true
+/// May that one activate a campaign of this state?
+fn may_activate(state: Campaign, by: Resumer) -> bool {
+    match state {
+        Campaign::Active => false,
+        Campaign::Stopped => true,
+        Campaign::StoppedByCommand => by == Resumer::Command,
+    }
 }
 
 /// Activates the campaign of a job that is resumed, if the wallet can pay.
-pub(super) fn activate_for(tables: &mut Tables, job: &StoredJob) {
+pub(super) fn activate_for(tables: &mut Tables, job: &StoredJob, by: Resumer) {
     let (balance, ran_dry) = wallet(tables, &job.workspace);
     let Some(campaign) = job.campaign.as_ref().filter(|_| can_pay(balance, ran_dry)) else { return };
-    if change(tables, &job.workspace, campaign.as_str(), Campaign::Active) {
+    let state = tables.campaigns.get_mut(&(job.workspace.clone(), campaign.as_str().to_owned()));
+    if let Some(state) = state.filter(|state| may_activate(**state, by)) {
+        *state = Campaign::Active;
+        tables.campaign_changes += 1;
         let key = format!("resumed/{}/{}/{}", job.id, job.run, tables.campaign_changes);
         let (workspace, campaign) = (job.workspace.clone(), campaign.as_str().to_owned());
         tables.happened(&key, &Happening::CampaignActivated { workspace, campaign });

@@ -12,6 +12,7 @@ use crate::jobs::Held;
 use crate::jobs::JobState;
 use crate::jobs::LeadWork;
 use crate::jobs::Learned;
+use crate::jobs::Renewal;
 use crate::jobs::Tenure;
 use crate::ledger::JobKey;
 use crate::ledger::LeadNo;
@@ -82,8 +83,10 @@ pub(super) fn claim(
     let loaded = tables.jobs.get_mut(&key).filter(|job| job.stored.state != JobState::Loading);
     let slice = tables.slices.get_mut(&(key, n)).filter(|slice| slice.open && slice.broken.is_none());
     let (Some(job), Some(slice)) = (loaded, slice) else { return Ok(Claimed::Closed) };
+    if slice.lease_until > now_ms {
+        return Ok(Claimed::Leased);
+    }
     slice.lease_until = match claimant.tenure {
-        Tenure::Lease(_) if slice.lease_until > now_ms => return Ok(Claimed::Leased),
         Tenure::Lease(lease) => after_ms(now_ms, lease),
         Tenure::Lock => 0,
     };
@@ -170,17 +173,17 @@ pub(super) fn expire(tables: &mut Tables, owned: &[JobKey]) -> Result<u64, Ledge
     Ok(u64::try_from(due.len()).unwrap())
 }
 
-/// Renews leases; names those that are lost.
-pub(super) fn renew(tables: &mut Tables, held: Vec<Held>, lease: Duration) -> Vec<Held> {
+/// Renews leases; says of each what became of it.
+pub(super) fn renew(tables: &mut Tables, held: Vec<Held>, lease: Duration) -> Vec<(Held, Renewal)> {
     let lease_until = after_ms(tables.now_ms(), lease);
-    let mut lost = Vec::new();
-    for held in held {
-        match tables.slices.get_mut(&(held.job, held.slice)) {
-            Some(slice) if slice.epoch == held.epoch && slice.open => slice.lease_until = lease_until,
-            Some(_) | None => lost.push(held),
+    let mut renew = |held: Held| match tables.slices.get_mut(&(held.job, held.slice)) {
+        Some(slice) if slice.epoch == held.epoch && slice.open => {
+            slice.lease_until = lease_until;
+            Renewal::Renewed
         }
-    }
-    lost
+        Some(_) | None => Renewal::Lost,
+    };
+    held.into_iter().map(|held| (held, renew(held))).collect()
 }
 
 /// Gives a slice up, if it is still the caller's. Whoever gives it up announces it.

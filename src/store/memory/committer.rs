@@ -6,6 +6,7 @@ use crate::ledger::Answer;
 use crate::ledger::Boundary;
 use crate::ledger::Charged;
 use crate::ledger::Committed;
+use crate::ledger::Ended;
 use crate::ledger::LedgerError;
 use crate::ledger::Pending;
 use crate::ledger::Responder;
@@ -85,7 +86,8 @@ impl MemoryStore {
 
 /// The answer of a store that has not looked.
 fn grant(boundary: &Boundary) -> Committed {
-    let charged = boundary.ended.iter().map(|ended| Charged { paid: ended.owed, lost: Usd::ZERO }).collect();
+    let paid = |ended: &Ended| ended.owed.by_customer(ended.held.unwrap_or(Usd::ZERO));
+    let charged = boundary.ended.iter().map(|ended| Charged { paid: paid(ended), lost: Usd::ZERO }).collect();
     Committed { charged, answer: Answer::Granted }
 }
 

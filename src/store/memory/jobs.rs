@@ -16,6 +16,8 @@ use crate::jobs::LoadLater;
 use crate::jobs::NewJob;
 use crate::jobs::NewLead;
 use crate::jobs::Progress;
+use crate::jobs::Renewal;
+use crate::jobs::Resumer;
 use crate::jobs::StoredAttempt;
 use crate::jobs::StoredJob;
 use crate::ledger::Balance;
@@ -101,7 +103,7 @@ impl Jobs for MemoryStore {
         self.run(move |tables| claims::claim(tables, job, slice, &claimant, planted))
     }
 
-    fn renew_slices(&self, held: Vec<Held>, lease: Duration) -> Later<'_, Vec<Held>> {
+    fn renew_slices(&self, held: Vec<Held>, lease: Duration) -> Later<'_, Vec<(Held, Renewal)>> {
         self.run(move |tables| Ok(claims::renew(tables, held, lease)))
     }
 
@@ -117,7 +119,7 @@ impl Jobs for MemoryStore {
     }
 
     fn resume_job(&self, job: JobKey) -> Later<'_, u64> {
-        self.run(move |tables| Ok(runs::resume(tables, job)?.leads))
+        self.run(move |tables| Ok(runs::resume(tables, job, Resumer::Command)?.leads))
     }
 
     fn set_aside_slice(&self, held: Held, why: &str) -> Later<'_, ()> {

@@ -5,11 +5,13 @@ use crate::domain::ProviderName;
 use crate::domain::WorkerId;
 use crate::domain::WorkspaceId;
 use crate::keys::StoredKey;
+use crate::keys::WorkspaceChange;
 use crate::keys::WorkspaceSettings;
 use crate::keys::Workspaces;
 use crate::ledger::Later;
 use crate::ledger::Outbox;
 use crate::ledger::StoredHappening;
+use crate::ledger::TermsRefused;
 use crate::roster::Pulse;
 use crate::roster::Roster;
 use crate::roster::StoredConfig;
@@ -72,6 +74,25 @@ impl Workspaces for MemoryStore {
             tables.workspaces.insert(workspace, settings);
             tables.keys_version += 1;
             Ok(())
+        })
+    }
+
+    fn change_workspace(
+        &self,
+        workspace: &WorkspaceId,
+        change: WorkspaceChange,
+    ) -> Later<'_, Result<WorkspaceSettings, TermsRefused>> {
+        let workspace = workspace.clone();
+        self.run(move |tables| {
+            let changed = change.apply(tables.workspaces.get(&workspace).cloned().unwrap_or_default());
+            if let Ok(settings) = &changed {
+                if change.recharge.is_some() {
+                    tables.declines.remove(&workspace);
+                }
+                tables.workspaces.insert(workspace, settings.clone());
+                tables.keys_version += 1;
+            }
+            Ok(changed)
         })
     }
 

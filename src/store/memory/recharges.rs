@@ -1,6 +1,5 @@
 //! Requests for money in memory, and how fast a wallet is spent.
 
-use crate::domain::Fingerprint;
 use crate::domain::Usd;
 use crate::domain::WorkspaceId;
 use crate::ledger::AccountId;
@@ -19,9 +18,11 @@ use crate::ledger::RechargeTerms;
 use crate::ledger::Recharges;
 use crate::ledger::StoredRecharge;
 use crate::ledger::decide_recharge;
+use crate::ledger::recharge_reference;
 use crate::store::memory::MemoryStore;
 use crate::store::memory::tables::EntryRow;
 use crate::store::memory::tables::Tables;
+use crate::store::memory::tables::number;
 use crate::store::memory::view::sum;
 use std::time::Duration;
 
@@ -59,6 +60,11 @@ impl Recharges for MemoryStore {
             Ok(newest.take(usize::try_from(limit).unwrap()).map(|row| row.stored.clone()).collect())
         })
     }
+
+    fn recharge_declines(&self, workspace: &WorkspaceId) -> Later<'_, u32> {
+        let workspace = workspace.clone();
+        self.run(move |tables| Ok(declines(tables, &workspace)))
+    }
 }
 
 fn ago(now_ms: i64, then_ms: i64) -> Duration {
@@ -68,10 +74,14 @@ fn ago(now_ms: i64, then_ms: i64) -> Duration {
 fn history(tables: &Tables, account: AccountId, workspace: &WorkspaceId) -> RechargeHistory {
     let now_ms = tables.now_ms();
     let of_wallet = || tables.recharges.iter().filter(move |row| row.account == account);
+    // What is in flight counts against the limits, and what was paid, from then on.
     let within = |time: Duration| {
-        let counts = |row: &&RechargeRow| row.stored.state != RechargeState::Declined;
-        let is_young = |row: &&RechargeRow| ago(now_ms, row.stored.asked_ms) < time;
-        sum(of_wallet().filter(counts).filter(is_young).map(|row| row.stored.amount))
+        let counts = |row: &&RechargeRow| match row.stored.state {
+            RechargeState::Asked => true,
+            RechargeState::Paid => row.answered_ms.is_some_and(|then_ms| ago(now_ms, then_ms) < time),
+            RechargeState::Declined => false,
+        };
+        sum(of_wallet().filter(counts).map(|row| row.stored.amount))
     };
     let in_flight = of_wallet().find(|row| row.stored.state == RechargeState::Asked);
     RechargeHistory {
@@ -79,8 +89,13 @@ fn history(tables: &Tables, account: AccountId, workspace: &WorkspaceId) -> Rech
         answered: of_wallet().filter_map(|row| row.answered_ms).max().map(|then_ms| ago(now_ms, then_ms)),
         in_a_day: within(DAY),
         in_a_month: within(MONTH),
-        declines: tables.declines.get(workspace).copied().unwrap_or_default(),
+        declines: declines(tables, workspace),
     }
+}
+
+/// In a row.
+fn declines(tables: &Tables, workspace: &WorkspaceId) -> u32 {
+    tables.declines.get(workspace).copied().unwrap_or_default()
 }
 
 fn ask(tables: &mut Tables, workspace: WorkspaceId, terms: RechargeTerms) -> bool {
@@ -90,9 +105,8 @@ fn ask(tables: &mut Tables, workspace: WorkspaceId, terms: RechargeTerms) -> boo
     match decide_recharge(terms, history(tables, account, &workspace), balance) {
         Asking::Nothing => return false,
         Asking::Ask => {
-            let n = tables.recharges.len().to_string();
-            let parts = [workspace.as_str(), n.as_str()];
-            let reference = format!("recharge_{}", Fingerprint::exactly("recharge", parts));
+            let n = tables.recharges.iter().filter(|row| row.account == account).count() + 1;
+            let reference = recharge_reference(&workspace, number(n), now_ms);
             let (amount, state) = (terms.amount, RechargeState::Asked);
             let stored = StoredRecharge { workspace: workspace.clone(), reference, amount, state, asked_ms: now_ms };
             tables.recharges.push(RechargeRow { account, stored, told_ms: now_ms, answered_ms: None });
@@ -142,8 +156,8 @@ pub(super) fn burn(tables: &Tables, account: AccountId) -> Option<Burn> {
     let now_ms = tables.now_ms();
     let is_recent = |row: &&EntryRow| row.kind == EntryKind::Settle && ago(now_ms, row.at_ms) < Burn::WINDOW;
     let settled = || tables.entries.iter().filter(move |row| row.account == account).filter(is_recent);
-    let over = ago(now_ms, settled().next()?.at_ms).clamp(Burn::LEAST, Burn::WINDOW);
-    Some(Burn { spent: sum(settled().map(|row| row.amount.negated())), over })
+    let over_ms = now_ms - settled().next()?.at_ms;
+    Some(Burn::of(sum(settled().map(|row| row.amount.negated())), over_ms, false))
 }
 
 /// Every request that is not what its wallet says, in words; of one workspace or all.
@@ -173,12 +187,15 @@ pub(super) fn problems(tables: &Tables, workspace: Option<&WorkspaceId>) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::WorkspaceChange;
+    use crate::keys::WorkspacePlan;
     use crate::keys::WorkspaceSettings;
     use crate::keys::Workspaces;
     use crate::ledger::Boundary;
     use crate::ledger::Ledger;
     use crate::ledger::LedgerError;
     use crate::ledger::Outbox;
+    use crate::ledger::RechargeChange;
     use crate::store::memory::Fate;
     use crate::store::memory::Reaching;
     use crate::store::memory::Seam;
@@ -249,15 +266,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_cool_off_a_day_and_a_month_pass() {
         let (below, amount) = (usd("1000"), usd("25"));
-        let limits = RechargeTerms { per_day: amount, per_month: usd("50"), ..RechargeTerms::usual(below, amount) };
+        let usual = RechargeTerms::usual(below, amount);
+        let limits = RechargeTerms { per_day: Some(amount), per_month: Some(usd("50")), ..usual };
         let store = store(limits).await;
         for (wait, asked) in [
             (Duration::ZERO, 1),
-            (limits.cool_off, 0),
+            (limits.cool_off(), 0),
             (DAY, 1),
             (DAY, 0),
             (MONTH.saturating_sub(DAY), 1),
-            (limits.cool_off, 0),
+            (limits.cool_off(), 0),
         ] {
             advance(wait).await;
             assert_eq!(store.ask_recharges().await.unwrap(), asked, "after {wait:?}");
@@ -266,5 +284,42 @@ mod tests {
             }
         }
         assert!(store.audit(None).await.unwrap().problems.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_answered_late_counts_from_its_answer_on() {
+        let terms = RechargeTerms::usual(usd("1000"), usd("25"));
+        let store = store(RechargeTerms { per_day: Some(usd("25")), ..terms }).await;
+        assert_eq!(store.ask_recharges().await.unwrap(), 1);
+        advance(DAY.saturating_sub(Duration::from_secs(30))).await;
+        assert_eq!(store.ask_recharges().await.unwrap(), 1);
+        pay(&store).await;
+        for (wait, asked) in [(Duration::from_secs(60), 0), (DAY, 1)] {
+            advance(wait).await;
+            assert_eq!(store.ask_recharges().await.unwrap(), asked, "after {wait:?}");
+        }
+        assert_eq!(store.recharges(&WorkspaceId::new("acme"), 10).await.unwrap().len(), 2);
+    }
+    #[tokio::test(start_paused = true)]
+    async fn declines_are_forgotten_by_a_change_of_the_terms_alone() {
+        let terms = RechargeTerms::usual(usd("1000"), usd("25"));
+        let (store, workspace) = (store(terms).await, WorkspaceId::new("acme"));
+        for _ in 0..MOST_DECLINES {
+            advance(terms.cool_off()).await;
+            assert_eq!(store.ask_recharges().await.unwrap(), 1);
+            let reference = store.recharges(&workspace, 1).await.unwrap()[0].reference.clone();
+            store.decline_recharge(&workspace, &reference).await.unwrap();
+        }
+        advance(terms.cool_off()).await;
+        let plan = WorkspaceChange { plan: Some(WorkspacePlan::Unlimited), ..WorkspaceChange::default() };
+        let (below, amount) = (Some(usd("999")), None);
+        let below = RechargeChange::Set { below, amount, cool_off: None, per_day: None, per_month: None };
+        let below = WorkspaceChange { recharge: Some(below), ..WorkspaceChange::default() };
+        for (change, declines, asked) in [(plan, MOST_DECLINES, 0), (below, 0, 1)] {
+            let settings = store.change_workspace(&workspace, change).await.unwrap().unwrap();
+            assert_eq!(settings.plan, WorkspacePlan::Unlimited);
+            assert_eq!(store.recharge_declines(&workspace).await.unwrap(), declines);
+            assert_eq!(store.ask_recharges().await.unwrap(), asked);
+        }
     }
 }

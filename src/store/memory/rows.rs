@@ -23,12 +23,16 @@ use crate::ledger::SliceNo;
 use crate::ledger::Stopper;
 use crate::ledger::rules::JobMoney;
 use crate::ledger::rules::Settlement;
+use crate::store::batch::Asker;
+use crate::store::batch::failures_since;
+use crate::store::batch::is_page_failure;
 use crate::store::memory::Planted;
 use crate::store::memory::tables::AttemptRow;
 use crate::store::memory::tables::Campaign;
 use crate::store::memory::tables::EntryRow;
 use crate::store::memory::tables::HoldRow;
 use crate::store::memory::tables::LeadRow;
+use crate::store::memory::tables::Slice;
 use crate::store::memory::tables::Tables;
 use crate::store::memory::tables::after_ms;
 use crate::store::memory::tables::missing;
@@ -82,6 +86,21 @@ impl<'t> MemoryRows<'t> {
         let row = self.tables.attempts.get_mut(&id).ok_or_else(|| missing("an attempt"))?;
         self.undo.push(Undo::Attempt(id, Some(Box::new(row.clone()))));
         Ok(row)
+    }
+
+    /// Who asks for a page by this attempt, while its answer is awaited.
+    fn asker(&self, attempt: i64) -> Option<Asker> {
+        let row = self.tables.attempts.get(&attempt).filter(|row| row.attempt.end().is_none())?;
+        let Slice { lease_until, worker, .. } = self.tables.slice_of(row.job, row.lead)?;
+        let (expires_ms, is_owned) = (row.hold.as_ref()?.expires_ms, worker.is_some());
+        Some(Asker { attempt, began_ms: row.began_ms, expires_ms, lease_until: *lease_until, is_owned })
+    }
+
+    /// The last asking for a page, if it has failed and others take that.
+    fn failure(&self, asked: Fingerprint, since_ms: i64) -> Option<&AttemptRow> {
+        let row = self.tables.attempts.get(self.tables.askings.get(&asked)?)?;
+        let is_young = row.ended_ms? >= failures_since(since_ms, self.now_ms);
+        (is_young && row.attempt.outcome().is_some_and(is_page_failure)).then_some(row)
     }
 
     fn insert(&mut self, id: i64, row: AttemptRow) -> bool {
@@ -193,7 +212,8 @@ impl Rows for MemoryRows<'_> {
         let same = |row: &&AttemptRow| row.fingerprint == begin.fingerprint && row.reusable;
         let young = |row: &&AttemptRow| row.ended_ms.is_some_and(|ended_ms| ended_ms >= since_ms);
         let rows = self.tables.attempts.values().filter(same).filter(young);
-        Ok(rows.max_by_key(|row| row.ended_ms).and_then(|row| row.attempt.end()).map(|end| {
+        let newest = rows.max_by_key(|row| row.ended_ms).or_else(|| self.failure(begin.fingerprint, since_ms));
+        Ok(newest.and_then(|row| row.attempt.end()).map(|end| {
             let (found, product) = (end.found.clone(), end.product.clone());
             let taken = AttemptEnd { found, claim: end.claim, product, ..AttemptEnd::not_asked(end.outcome) };
             AttemptEnd { source: AnswerSource::Cached, ..taken }
@@ -201,8 +221,8 @@ impl Rows for MemoryRows<'_> {
     }
 
     fn asked_by(&mut self, asked: Fingerprint) -> Result<Option<i64>, LedgerError> {
-        let awaited = |id: &i64| self.tables.attempts.get(id).is_some_and(|row| row.attempt.end().is_none());
-        Ok(self.tables.askings.get(&asked).copied().filter(awaited))
+        let asker = self.tables.askings.get(&asked).and_then(|attempt| self.asker(*attempt));
+        Ok(asker.filter(|asker| asker.may_answer(self.now_ms)).map(|asker| asker.attempt))
     }
 
     fn note_asking(&mut self, asked: Fingerprint, attempt: i64) -> Result<(), LedgerError> {

@@ -10,6 +10,7 @@ use crate::jobs::Load;
 use crate::jobs::LoadError;
 use crate::jobs::NewJob;
 use crate::jobs::NewLead;
+use crate::jobs::Resumer;
 use crate::jobs::StoredJob;
 use crate::ledger::Epoch;
 use crate::ledger::Happening;
@@ -175,7 +176,7 @@ pub(super) fn tell_completed(tables: &mut Tables, key: JobKey) -> Result<(), Led
 
 /// Begins the next run of every lead whose reason can have changed. What had not ended when the job was
 /// cancelled is opened again with it, in the same run.
-pub(super) fn resume(tables: &mut Tables, key: JobKey) -> Result<Resumed, LedgerError> {
+pub(super) fn resume(tables: &mut Tables, key: JobKey, by: Resumer) -> Result<Resumed, LedgerError> {
     let job = tables.job(key)?.stored.clone();
     if job.state == JobState::Loading {
         tables.job_mut(key)?.cancel_asked = false;
@@ -198,7 +199,7 @@ pub(super) fn resume(tables: &mut Tables, key: JobKey) -> Result<Resumed, Ledger
     let row = tables.job_mut(key)?;
     row.resume_again = (row.resume_asked || row.resume_again) && at_work;
     row.resume_asked = false;
-    campaigns::activate_for(tables, &job);
+    campaigns::activate_for(tables, &job, by);
     Ok(Resumed { leads, opened })
 }
 
@@ -266,7 +267,7 @@ pub(super) fn auto_resume(tables: &mut Tables) -> Result<Option<JobKey>, LedgerE
         };
         if !is_first && !tables.leads.iter().any(|((of, _), lead)| *of == key && lacks_money(lead)) {
             tables.job_mut(key)?.resume_again = false;
-        } else if resume(tables, key)?.opened {
+        } else if resume(tables, key, Resumer::TopUp)?.opened {
             return Ok(Some(key));
         }
     }

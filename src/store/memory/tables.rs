@@ -53,7 +53,8 @@ pub(crate) struct Tables {
     pub(super) slices: BTreeMap<(JobKey, SliceNo), Slice>,
     /// By the id that job, lead and number make.
     pub(super) attempts: BTreeMap<i64, AttemptRow>,
-    /// Who asks for a page just now; one whose attempt has ended stands for nobody.
+    /// Who asks for a page just now; one whose attempt has ended stands for nobody, but tells for a minute
+    /// that the page failed.
     pub(super) askings: BTreeMap<Fingerprint, i64>,
     pub(super) entries: Vec<EntryRow>,
     pub(super) happenings: Vec<Told>,
@@ -117,7 +118,10 @@ pub(super) struct Slice {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Campaign {
     Active,
+    /// By a wallet that ran dry.
     Stopped,
+    /// By a command: a top-up alone does not activate it.
+    StoppedByCommand,
 }
 
 /// An attempt with its hold.

@@ -20,7 +20,7 @@ use crate::ledger::Ended;
 use crate::ledger::Epoch;
 use crate::ledger::LedgerError;
 use crate::ledger::rules::Settlement;
-use crate::ledger::rules::settle_within;
+use crate::ledger::rules::settle_held;
 use crate::store::postgres::error::explain;
 use crate::store::product::read_product;
 use crate::store::product::write_product;
@@ -70,11 +70,12 @@ pub(super) fn word<T: FromStr>(text: &str) -> Result<T, LedgerError> {
 /// What an attempt brought, as a column of `attempts`. The text of a page that was taken from an earlier attempt is
 /// the newest that answers the question.
 pub(super) const PRODUCT: &str = "CASE WHEN source = 'cached' AND outcome = 'scraped' THEN \
-       (SELECT o.product FROM attempts o WHERE o.reusable AND o.fingerprint = attempts.fingerprint \
+       (SELECT o.product FROM attempts o \
+        WHERE o.account IS NOT NULL AND o.reusable AND o.fingerprint = attempts.fingerprint \
         ORDER BY o.ended_at DESC LIMIT 1) \
      ELSE product END";
 
-/// Reads an attempt from 14 columns, `first` and those behind it:
+/// Reads an attempt from 15 columns, `first` and those behind it:
 ///
 /// | at | column        | type                                         |
 /// |----|---------------|----------------------------------------------|
@@ -83,10 +84,10 @@ pub(super) const PRODUCT: &str = "CASE WHEN source = 'cached' AND outcome = 'scr
 /// | 2  | `step`        | TEXT                                         |
 /// | 3  | `about`       | TEXT, may be NULL                            |
 /// | 4  | `key_source`  | TEXT                                         |
-/// | 5  | `handle`      | the nine columns of [`read_end`], in their   |
+/// | 5  | `handle`      | the ten columns of [`read_end`], in their    |
 /// |    |               | order: `handle`, `outcome`, `detail`,        |
 /// |    |               | `found`, `claim`, `source`, `charged`,       |
-/// |    |               | `duration_ms`, [`PRODUCT`]                   |
+/// |    |               | `duration_ms`, `unsaid`, [`PRODUCT`]         |
 pub(super) fn read_attempt(row: &Row, first: usize) -> Result<Attempt, LedgerError> {
     let [n, run, step, about, key_source, handle] = places(first);
     let state = match read_end(row, handle)? {
@@ -105,11 +106,11 @@ pub(super) fn read_attempt(row: &Row, first: usize) -> Result<Attempt, LedgerErr
     })
 }
 
-/// Reads how an attempt ended from 9 columns, `first` and those behind it: `handle`, `outcome`, `detail`,
-/// `found`, `claim`, `source` (TEXT, may be NULL), `charged`, `duration_ms` (BIGINT), [`PRODUCT`]. `None` while its
-/// answer is awaited.
+/// Reads how an attempt ended from 10 columns, `first` and those behind it: `handle`, `outcome`, `detail`,
+/// `found`, `claim`, `source` (TEXT, may be NULL), `charged`, `duration_ms` (BIGINT), `unsaid` (BOOLEAN),
+/// [`PRODUCT`]. `None` while its answer is awaited.
 pub(super) fn read_end(row: &Row, first: usize) -> Result<Option<AttemptEnd>, LedgerError> {
-    let [handle, outcome, detail, found, claim, source, charged, duration_ms, product] = places(first);
+    let [handle, outcome, detail, found, claim, source, charged, duration_ms, unsaid, product] = places(first);
     let Some(outcome) = column::<Option<&str>>(row, outcome)? else { return Ok(None) };
     Ok(Some(AttemptEnd {
         outcome: read_outcome(outcome, column(row, detail)?)?,
@@ -120,6 +121,7 @@ pub(super) fn read_end(row: &Row, first: usize) -> Result<Option<AttemptEnd>, Le
         source: word(column(row, source)?)?,
         cost: usd(row, charged)?,
         duration_ms: column::<i64>(row, duration_ms)?.cast_unsigned(),
+        unsaid: column(row, unsaid)?,
     }))
 }
 
@@ -159,7 +161,9 @@ struct Kept {
     source: String,
     duration_ms: u64,
     owed: i64,
-    /// As the column of that name; a version before it wrote none.
+    /// As the columns of these names; a version before them wrote none.
+    #[serde(default)]
+    unsaid: bool,
     product: Option<String>,
 }
 
@@ -174,6 +178,7 @@ pub(super) fn write_learned(end: &AttemptEnd, owed: Usd) -> Result<String, Ledge
         source: end.source.as_str().to_owned(),
         duration_ms: end.duration_ms,
         owed: owed.nanos(),
+        unsaid: end.unsaid,
         product: write_product(end)?,
     };
     serde_json::to_string(&kept).map_err(|_| LedgerError::Corrupt("an answer cannot be written".to_owned()))
@@ -193,13 +198,14 @@ pub(super) fn read_learned(text: &str) -> Result<(AttemptEnd, Usd), LedgerError>
         source: word(&kept.source)?,
         cost: Usd::ZERO,
         duration_ms: kept.duration_ms,
+        unsaid: kept.unsaid,
     };
     Ok((end, Usd::from_nanos(kept.owed)))
 }
 
 /// What the group commit reads of an attempt, with [`PRODUCT`] behind it, for [`Stored::read`].
 pub(super) const COLUMNS: &str = "id, hold, account, amount, step, fingerprint, learned, heard, handle, outcome, \
-                                  detail, found, claim, source, charged, duration_ms";
+                                  detail, found, claim, source, charged, duration_ms, unsaid";
 /// Where these columns stand.
 const ID: usize = 0;
 const HOLD: usize = 1;
@@ -343,7 +349,7 @@ impl Stored {
         match hold.state {
             HoldState::Settled | HoldState::Voided => Ok(false),
             HoldState::Expired => Ok(true),
-            HoldState::Open => match ended.held.filter(|held| settle_within(ended.owed, *held).is_some()) {
+            HoldState::Open => match ended.held.filter(|held| settle_held(ended.owed, *held).is_some()) {
                 Some(held) => Ok(!self.is_open(account, held)?),
                 None => Ok(true),
             },
@@ -392,9 +398,10 @@ mod tests {
             source: AnswerSource::Called,
             ..AttemptEnd::not_asked(Outcome::Scraped)
         };
+        let unsaid = AttemptEnd { unsaid: true, ..AttemptEnd::not_asked(Outcome::Written) };
         let capped = AttemptEnd::not_asked(Outcome::Capped(Cap::Lead));
         let owed = Usd::from_nanos(12_500_000);
-        for (end, owed) in [(found, owed), (scraped, owed), (capped, Usd::ZERO)] {
+        for (end, owed) in [(found, owed), (scraped, owed), (unsaid, owed), (capped, Usd::ZERO)] {
             let text = write_learned(&end, owed).unwrap();
             assert_eq!(read_learned(&text).unwrap(), (end, owed));
         }
@@ -406,6 +413,7 @@ mod tests {
                     \"handle\":null,\"source\":\"called\",\"duration_ms\":4,\"owed\":7}";
         let (end, owed) = read_learned(text).unwrap();
         assert_eq!((end.outcome, end.product, end.duration_ms, owed), (Outcome::Found, None, 4, Usd::from_nanos(7)));
+        assert!(!end.unsaid);
     }
 
     #[test]

@@ -63,6 +63,12 @@ const RULES: &[(&str, &str)] = &[
          LIMIT 100",
     ),
     (
+        "what entries took from another wallet than that of job",
+        "SELECT j.job_id, sum(e.amount)::int8, 0::int8 FROM entries e JOIN jobs j ON j.id = e.attempt >> 36 \
+         LEFT JOIN accounts a ON a.id = e.account \
+         WHERE e.account <> j.account AND ($1::text IS NULL OR $1 IN (j.workspace, a.workspace)) GROUP BY j.job_id",
+    ),
+    (
         "a step charged more than once, of job",
         "SELECT j.job_id, sum(t.charged)::int8, max(t.charged) FROM attempts t JOIN jobs j ON j.id = t.id >> 36 \
          WHERE t.charged > 0 AND ($1::text IS NULL OR j.workspace = $1) \
@@ -87,6 +93,32 @@ const RULES: &[(&str, &str)] = &[
     ),
 ];
 
+/// The same of what is counted. A job that is loading has no slices yet, and none of its leads is done.
+const COUNTS: &[(&str, &str)] = &[
+    (
+        "what is pending in slice",
+        "SELECT s.n || ' of job ' || j.job_id, s.pending::int8, coalesce(l.parts, 0)::int8 \
+         FROM slices s JOIN jobs j ON j.id = s.job \
+         LEFT JOIN (SELECT o.id AS job, (d.n - 1) / o.slice_size AS slice, count(*) AS parts \
+           FROM leads d JOIN jobs o ON o.id = d.job WHERE NOT d.ended GROUP BY 1, 2) l \
+           ON l.job = s.job AND l.slice = s.n \
+         WHERE ($1::text IS NULL OR j.workspace = $1) AND s.pending <> coalesce(l.parts, 0) LIMIT 100",
+    ),
+    (
+        "what is done of job",
+        "SELECT j.job_id, j.done, coalesce(l.parts, 0)::int8 FROM jobs j \
+         LEFT JOIN (SELECT job, sum(1 + copies) AS parts FROM leads WHERE ended AND copy_of IS NULL GROUP BY job) l \
+           ON l.job = j.id \
+         WHERE j.state <> 'loading' AND ($1::text IS NULL OR j.workspace = $1) AND j.done <> coalesce(l.parts, 0)",
+    ),
+    (
+        "how many slices are open, one at least, of unfinished job",
+        "SELECT j.job_id, 0::int8, 1::int8 FROM jobs j \
+         WHERE j.state IN ('queued', 'running') AND ($1::text IS NULL OR j.workspace = $1) \
+           AND NOT EXISTS (SELECT FROM slices s WHERE s.job = j.id AND s.open)",
+    ),
+];
+
 /// A running balance must follow from the one before it, entry by entry.
 const RUNNING: &str = "SELECT workspace, seq, balance, expected::int8 FROM ( \
      SELECT a.workspace AS workspace, e.seq AS seq, e.balance AS balance, \
@@ -108,6 +140,12 @@ pub(super) async fn audit(client: &mut Object, workspace: Option<&WorkspaceId>) 
     for (what, sql) in RULES {
         for row in all(&transaction, sql, &[&workspace]).await? {
             let (name, recorded, parts): (&str, Usd, Usd) = (column(&row, 0)?, usd(&row, 1)?, usd(&row, 2)?);
+            audit.problems.push(format!("{what} {name}: recorded {recorded}, recomputed {parts}"));
+        }
+    }
+    for (what, sql) in COUNTS {
+        for row in all(&transaction, sql, &[&workspace]).await? {
+            let (name, recorded, parts): (&str, i64, i64) = (column(&row, 0)?, column(&row, 1)?, column(&row, 2)?);
             audit.problems.push(format!("{what} {name}: recorded {recorded}, recomputed {parts}"));
         }
     }

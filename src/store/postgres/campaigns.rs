@@ -5,6 +5,7 @@ use crate::domain::Usd;
 use crate::domain::WorkspaceId;
 use crate::jobs::Activation;
 use crate::jobs::Campaigns;
+use crate::jobs::Resumer;
 use crate::jobs::StoredCampaign;
 use crate::jobs::StoredJob;
 use crate::jobs::can_pay;
@@ -91,7 +92,7 @@ async fn activate(
     let is_active = can_pay(balance, ran_dry);
     if is_active {
         let sql = "INSERT INTO campaigns (workspace, campaign) VALUES ($1, $2) \
-                   ON CONFLICT (workspace, campaign) DO UPDATE SET active = true WHERE NOT campaigns.active";
+                   ON CONFLICT (workspace, campaign) DO UPDATE SET active = true, by_command = false WHERE NOT campaigns.active";
         execute(transaction, sql, &[&workspace.as_str(), &campaign.as_str()]).await?;
     }
     if let Some(answer) = answer {
@@ -114,9 +115,12 @@ async fn deactivate(
     workspace: &WorkspaceId,
     campaign: &CampaignId,
 ) -> Result<bool, LedgerError> {
+    let names = (workspace.as_str(), campaign.as_str());
+    let sql = "UPDATE campaigns SET by_command = true WHERE workspace = $1 AND campaign = $2";
+    execute(transaction, sql, &[&names.0, &names.1]).await?;
     let sql = "UPDATE campaigns SET active = false, changes = changes + 1 \
                WHERE workspace = $1 AND campaign = $2 AND active RETURNING changes";
-    let Some(row) = find(transaction, sql, &[&workspace.as_str(), &campaign.as_str()]).await? else {
+    let Some(row) = find(transaction, sql, &[&names.0, &names.1]).await? else {
         return Ok(false);
     };
     let key = format!("stopped/{workspace}/{campaign}/{}", column::<i64>(&row, 0)?);
@@ -127,28 +131,33 @@ async fn deactivate(
 }
 
 /// Is the campaign of a job that is to be resumed inactive, and could its wallet pay?
-pub(super) async fn is_to_be_activated(transaction: &Transaction<'_>, job: &StoredJob) -> Result<bool, LedgerError> {
+pub(super) async fn is_to_be_activated(
+    transaction: &Transaction<'_>,
+    job: &StoredJob,
+    by: Resumer,
+) -> Result<bool, LedgerError> {
     let Some(campaign) = &job.campaign else { return Ok(false) };
     let sql = "SELECT a.balance, a.empty_told FROM campaigns c JOIN accounts a ON a.id = $3 \
-               WHERE c.workspace = $1 AND c.campaign = $2 AND NOT c.active";
-    let names = (job.workspace.as_str(), campaign.as_str());
-    match find(transaction, sql, &[&names.0, &names.1, &job.account.0]).await? {
+               WHERE c.workspace = $1 AND c.campaign = $2 AND NOT c.active AND ($4 OR NOT c.by_command)";
+    let (workspace, campaign, is_command) = (job.workspace.as_str(), campaign.as_str(), by == Resumer::Command);
+    match find(transaction, sql, &[&workspace, &campaign, &job.account.0, &is_command]).await? {
         Some(row) => Ok(can_pay(usd(&row, 0)?, column(&row, 1)?)),
         None => Ok(false),
     }
 }
 
 /// Activates the campaign of a job that is about to be resumed, if the wallet can pay.
-pub(super) async fn activate_for(transaction: &Transaction<'_>, key: JobKey) -> Result<(), LedgerError> {
+pub(super) async fn activate_for(transaction: &Transaction<'_>, key: JobKey, by: Resumer) -> Result<(), LedgerError> {
     let Some(job) = find_row(transaction, key).await? else { return Ok(()) };
     let Some(campaign) = &job.campaign else { return Ok(()) };
     let (balance, ran_dry) = lock_wallet(transaction, &job.workspace).await?;
     if !can_pay(balance, ran_dry) {
         return Ok(());
     }
-    let sql = "UPDATE campaigns SET active = true, changes = changes + 1 \
-               WHERE workspace = $1 AND campaign = $2 AND NOT active RETURNING changes";
-    let Some(row) = find(transaction, sql, &[&job.workspace.as_str(), &campaign.as_str()]).await? else {
+    let sql = "UPDATE campaigns SET active = true, by_command = false, changes = changes + 1 \
+               WHERE workspace = $1 AND campaign = $2 AND NOT active AND ($3 OR NOT by_command) RETURNING changes";
+    let params = (job.workspace.as_str(), campaign.as_str(), by == Resumer::Command);
+    let Some(row) = find(transaction, sql, &[&params.0, &params.1, &params.2]).await? else {
         return Ok(());
     };
     let key = format!("resumed/{}/{}/{}", job.id, job.run, column::<i64>(&row, 0)?);

@@ -13,7 +13,9 @@ use crate::ledger::LeadNo;
 use crate::ledger::LedgerError;
 use crate::ledger::SliceNo;
 use crate::ledger::rules::JobMoney;
+use crate::store::batch::Asker;
 use crate::store::batch::Batch;
+use crate::store::batch::is_page_failure;
 use crate::store::postgres::attempts::COLUMNS;
 use crate::store::postgres::attempts::PRODUCT;
 use crate::store::postgres::attempts::Stored;
@@ -56,19 +58,26 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 
 const ACCOUNTS: &str = "SELECT id, workspace, balance, held, low_told, empty_told FROM accounts \
      WHERE id = ANY ($1::bigint[]) ORDER BY id FOR NO KEY UPDATE";
+// Whoever resumes a long list has its job and slices locked for seconds: nobody else's leads wait for that.
 const JOBS: &str = "SELECT id, state, max_spend, spent, held, done FROM jobs \
-     WHERE id = ANY ($1::bigint[]) ORDER BY id FOR NO KEY UPDATE";
+     WHERE id = ANY ($1::bigint[]) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED";
 const SLICES: &str = "SELECT s.job, s.n, s.epoch, s.pending FROM unnest($1::bigint[], $2::int[]) t(job, n) \
-     JOIN slices s ON s.job = t.job AND s.n = t.n ORDER BY s.job, s.n FOR NO KEY UPDATE OF s";
+     JOIN slices s ON s.job = t.job AND s.n = t.n ORDER BY s.job, s.n FOR NO KEY UPDATE OF s SKIP LOCKED";
 const TRAILS: &str = "SELECT t.low, a.id, a.fingerprint, a.amount, a.charged, a.hold IS NOT DISTINCT FROM 'open' \
      FROM unnest($1::bigint[], $2::bigint[]) t(low, high) JOIN attempts a ON a.id BETWEEN t.low AND t.high";
 const ANSWERS: &str = "SELECT t.fingerprint, a.ended_at, a.outcome, a.detail, a.found, a.claim, a.product \
      FROM unnest($1::bytea[], $2::bigint[]) t(fingerprint, since) CROSS JOIN LATERAL \
        (SELECT ended_at, outcome, detail, found, claim, product FROM attempts \
-        WHERE reusable AND fingerprint = t.fingerprint AND ended_at >= t.since ORDER BY ended_at DESC LIMIT 1) a";
-/// One whose attempt has ended asks no more, whether or not it was deleted.
-const ASKINGS: &str = "SELECT k.fingerprint, k.attempt FROM askings k JOIN attempts a ON a.id = k.attempt \
-     WHERE k.fingerprint = ANY ($1::bytea[]) AND a.outcome IS NULL";
+        WHERE account IS NOT NULL AND reusable AND fingerprint = t.fingerprint AND ended_at >= t.since \
+        ORDER BY ended_at DESC LIMIT 1) a";
+/// Who asks for a page, with the lease of its slice; or what became of whoever did: of a page that failed there is no
+/// text. Without `OFFSET 0` the planner may walk all slices of a job.
+const ASKINGS: &str = "SELECT k.fingerprint, k.attempt, a.began_at, a.expires_at, s.lease_until, s.worker IS NOT NULL, \
+       a.ended_at, a.outcome, a.detail, a.found, a.claim, NULL::text \
+     FROM askings k JOIN attempts a ON a.id = k.attempt JOIN jobs j ON j.id = a.id >> 36 CROSS JOIN LATERAL \
+       (SELECT lease_until, worker FROM slices \
+        WHERE job = j.id AND n = (((a.id >> 12) & 16777215) - 1) / j.slice_size OFFSET 0) s \
+     WHERE k.fingerprint = ANY ($1::bytea[])";
 const LEADS: &str = "SELECT l.job, l.n, l.copies, l.ended FROM unnest($1::bigint[], $2::int[]) t(job, n) \
      JOIN leads l ON l.job = t.job AND l.n = t.n";
 const FAILING: &str = "SELECT f.key FROM unnest($1::bigint[], $2::text[]) t(account, rest) \
@@ -287,9 +296,27 @@ impl Prefetched {
         Ok(())
     }
 
+    /// An attempt that has ended asks no more, whether or not it was deleted; it may tell that the page fails.
     fn keep_askings(&mut self, rows: &[Row]) -> Result<(), LedgerError> {
         for row in rows {
-            self.askings.insert(fingerprint(row, 0)?, column(row, 1)?);
+            let asked = fingerprint(row, 0)?;
+            if let Some(ended_ms) = column::<Option<i64>>(row, 6)? {
+                let end = read_answer(row, 7)?;
+                if is_page_failure(end.outcome) {
+                    self.failures.insert(asked, Reusable { ended_ms, end });
+                }
+                continue;
+            }
+            let asker = Asker {
+                attempt: column(row, 1)?,
+                began_ms: column(row, 2)?,
+                expires_ms: column(row, 3)?,
+                lease_until: column(row, 4)?,
+                is_owned: column(row, 5)?,
+            };
+            if asker.may_answer(self.now_ms) {
+                self.askings.insert(asked, asker.attempt);
+            }
         }
         Ok(())
     }

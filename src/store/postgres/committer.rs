@@ -17,6 +17,7 @@ use crate::store::postgres::commit::Ran;
 use crate::store::postgres::connect::Door;
 use crate::store::postgres::error::is_conflict;
 use crate::store::postgres::prefetched::Prefetched;
+use crate::store::rows::Rows;
 use crate::store::waiting::Waiting;
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -33,6 +34,8 @@ use tokio::time::timeout_at;
 const MAX_BATCH: usize = 1024;
 /// How often holds that wait are looked at again, for what other workers have freed.
 const RETRY_WAITING: Duration = Duration::from_millis(250);
+/// How often boundaries are tried again whose job or slice somebody else has locked.
+const RETRY_LOCKED: Duration = Duration::from_millis(20);
 
 /// Is told of every commit of the ledger, on the ledger's own thread: it must not wait.
 pub trait CommitObserver: Send + Sync {
@@ -54,6 +57,8 @@ impl Committer {
             session: Session { door, line: None },
             waiting: Waiting::default(),
             retry_at: None,
+            locked: Vec::new(),
+            unlocked_at: None,
             observer: Arc::clone(&observer),
         };
         let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -124,20 +129,24 @@ struct Writer {
     waiting: Waiting,
     /// When holds that wait are looked at again; `None` while none waits.
     retry_at: Option<Instant>,
+    /// Those of which somebody else has the job or the slice locked, in order of arrival.
+    locked: Vec<Item>,
+    /// When they are tried again; `None` while there are none.
+    unlocked_at: Option<Instant>,
     observer: Arc<OnceLock<Arc<dyn CommitObserver>>>,
 }
 
 impl Writer {
     async fn serve(mut self, mut arrivals: UnboundedReceiver<Item>) {
         loop {
-            let mut items = Vec::new();
-            let arrival = arrivals.recv_many(&mut items, MAX_BATCH);
-            let received = match self.retry_at {
-                None => Some(arrival.await),
-                Some(retry_at) => timeout_at(retry_at, arrival).await.ok(),
-            };
+            let mut items = self.take_unlocked();
+            let received = if items.is_empty() { self.receive(&mut items, &mut arrivals).await } else { None };
             if received == Some(0) {
-                return;
+                if self.locked.is_empty() {
+                    return;
+                }
+                give_up_all(&mut self.locked, &locked());
+                sleep(RETRY_LOCKED).await;
             }
             let freed = !items.is_empty() && self.commit(items, &mut arrivals).await;
             let is_due = self.retry_at.is_some_and(|retry_at| retry_at <= Instant::now());
@@ -150,6 +159,26 @@ impl Writer {
                 self.retry_at = Some(Instant::now() + RETRY_WAITING);
             }
         }
+    }
+
+    /// Takes what has arrived, or waits for it until something else is due; 0: nothing will arrive any more.
+    async fn receive(&self, items: &mut Vec<Item>, arrivals: &mut UnboundedReceiver<Item>) -> Option<usize> {
+        let arrival = arrivals.recv_many(items, MAX_BATCH);
+        match self.retry_at.into_iter().chain(self.unlocked_at).min() {
+            None => Some(arrival.await),
+            Some(due) => timeout_at(due, arrival).await.ok(),
+        }
+    }
+
+    /// Those to be tried again whose rows were locked, if their time has come. What arrives meanwhile has a batch of
+    /// its own.
+    fn take_unlocked(&mut self) -> Vec<Item> {
+        if self.unlocked_at.is_none_or(|unlocked_at| unlocked_at > Instant::now()) {
+            return Vec::new();
+        }
+        self.unlocked_at = None;
+        give_up(&mut self.locked, &locked());
+        std::mem::take(&mut self.locked)
     }
 
     /// Commits a batch whole. One that fails on its content is split until the guilty item fails alone; one
@@ -187,7 +216,7 @@ impl Writer {
         &mut self,
         items: &mut Vec<Item>,
         arrivals: &mut UnboundedReceiver<Item>,
-    ) -> Result<Ran<Vec<Applied>>, LedgerError> {
+    ) -> Result<Ran<Vec<Option<Applied>>>, LedgerError> {
         let mut backoff = Backoff::new();
         loop {
             let error = match self.apply(items).await {
@@ -211,21 +240,30 @@ impl Writer {
         }
     }
 
-    async fn apply(&mut self, items: &[Item]) -> Result<Ran<Vec<Applied>>, LedgerError> {
+    /// Decides and commits a batch; `None` for those of which somebody else has the rows locked.
+    async fn apply(&mut self, items: &[Item]) -> Result<Ran<Vec<Option<Applied>>>, LedgerError> {
         let boundaries: Vec<&Boundary> = items.iter().map(|item| item.boundary.as_ref()).collect();
         let waiting = &self.waiting;
-        let decide = |batch: &mut Batch<Prefetched>| -> Result<Vec<Applied>, LedgerError> {
-            boundaries.iter().map(|boundary| batch.apply(boundary, waiting.has(boundary.account))).collect()
+        let apply = |batch: &mut Batch<Prefetched>, boundary: &Boundary| {
+            if !batch.rows.is_at_hand(boundary.lead) {
+                return Ok(None);
+            }
+            batch.apply(boundary, waiting.has(boundary.account)).map(Some)
         };
+        let decide = |batch: &mut Batch<Prefetched>| boundaries.iter().map(|boundary| apply(batch, boundary)).collect();
         Box::pin(self.session.run(&boundaries, decide)).await
     }
 
-    fn answer(&mut self, items: Vec<Item>, decided: Vec<Applied>) {
-        for (Item { boundary, responder, .. }, applied) in items.into_iter().zip(decided) {
+    fn answer(&mut self, items: Vec<Item>, decided: Vec<Option<Applied>>) {
+        for (item, applied) in items.into_iter().zip(decided) {
             match applied {
-                Applied::Answered(committed) => responder.answer(Ok(committed)),
-                Applied::Waits(charged) => self.waiting.add(*boundary, charged, responder),
+                Some(Applied::Answered(committed)) => item.responder.answer(Ok(committed)),
+                Some(Applied::Waits(charged)) => self.waiting.add(*item.boundary, charged, item.responder),
+                None => self.locked.push(item),
             }
+        }
+        if !self.locked.is_empty() && self.unlocked_at.is_none() {
+            self.unlocked_at = Some(Instant::now() + RETRY_LOCKED);
         }
     }
 
@@ -261,4 +299,8 @@ impl Writer {
             self.waiting.append(alone);
         }
     }
+}
+
+fn locked() -> LedgerError {
+    LedgerError::Unavailable("its job has been locked for too long".to_owned())
 }

@@ -16,6 +16,7 @@ use crate::jobs::LoadLater;
 use crate::jobs::NewJob;
 use crate::jobs::NewLead;
 use crate::jobs::Progress;
+use crate::jobs::Renewal;
 use crate::jobs::StoredAttempt;
 use crate::jobs::StoredJob;
 use crate::ledger::Balance;
@@ -122,7 +123,7 @@ impl Jobs for PostgresStore {
         }))
     }
 
-    fn renew_slices(&self, held: Vec<Held>, lease: Duration) -> Later<'_, Vec<Held>> {
+    fn renew_slices(&self, held: Vec<Held>, lease: Duration) -> Later<'_, Vec<(Held, Renewal)>> {
         Box::pin(async move { slices::renew(&client_of(&self.lifeline).await?, &held, lease).await })
     }
 
@@ -196,8 +197,9 @@ async fn create(transaction: &Transaction<'_>, job: &NewJob) -> Result<StoredJob
     }
     if let Some(campaign) = &job.campaign {
         // One that is first named while the wallet is dry would never be told of: it begins when somebody activates it.
+        // Behind the wallet's lock nobody runs it dry meanwhile.
         let sql = "INSERT INTO campaigns (workspace, campaign, active) \
-                   SELECT $1, $2, NOT empty_told FROM accounts WHERE id = $3 ON CONFLICT DO NOTHING";
+                   SELECT $1, $2, NOT empty_told FROM accounts WHERE id = $3 FOR NO KEY UPDATE ON CONFLICT DO NOTHING";
         execute(transaction, sql, &[&job.workspace.as_str(), &campaign.as_str(), &account.0]).await?;
     }
     job_rows::find_job(transaction, &job.id).await?.ok_or_else(|| missing("a job"))

@@ -32,6 +32,7 @@ use deadpool_postgres::Transaction;
 use std::pin::Pin;
 use std::time::Duration;
 use tokio::time::sleep;
+use tokio_postgres::IsolationLevel;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
@@ -144,7 +145,9 @@ where
     F: for<'t> Fn(&'t Transaction<'t>, &'t A) -> Work<'t, T>,
 {
     let mut client = client_of(pool).await.map_err(Undone::Certainly)?;
-    let transaction = client.transaction().await.map_err(|error| Undone::Certainly(store_error(&error)))?;
+    // Whoever has waited for a lock sees what its holder has committed, whatever the database's own default is.
+    let begun = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted).start().await;
+    let transaction = begun.map_err(|error| Undone::Certainly(store_error(&error)))?;
     let done = work(&transaction, asked).await.map_err(Undone::Certainly)?;
     transaction.commit().await.map_err(|error| {
         let error = store_error(&error);

@@ -38,40 +38,54 @@ pub(super) async fn migrate(
     upgrade: Upgrade,
 ) -> Result<bool, OpenError> {
     let unusable = |error: Error| OpenError::Unusable { store: store.to_owned(), why: explain(&error) };
-    // Each statement must see what others have committed before it got the lock.
-    let isolation = IsolationLevel::ReadCommitted;
-    let transaction = client.build_transaction().isolation_level(isolation).start().await.map_err(unusable)?;
-    transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await.map_err(unusable)?;
-    let found = read_version(&transaction, store).await?;
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
-    if found > known {
-        return Err(OpenError::Newer { store: store.to_owned(), found, known });
+    let mut is_changed = false;
+    while apply_next(client, store, nature, upgrade).await? {
+        is_changed = true;
     }
-    if 0 < found && found < known && upgrade == Upgrade::EmptyOnly {
-        let why = format!("its schema is {found} and this weir needs {known}: run `weir migrate`");
-        return Err(OpenError::Unusable { store: store.to_owned(), why });
-    }
-    for (version, migration) in (1..).zip(MIGRATIONS) {
-        if version > found {
-            transaction.batch_execute(migration).await.map_err(unusable)?;
-        }
-    }
-    let is_changed = found < known;
-    if is_changed {
-        let sql = "INSERT INTO store (key, value) VALUES ('schema', $1) \
-                   ON CONFLICT (key) DO UPDATE SET value = excluded.value";
-        transaction.execute(sql, &[&known.to_string()]).await.map_err(unusable)?;
-    }
-    claim_nature(&transaction, store, nature).await?;
-    transaction.commit().await.map_err(unusable)?;
     if is_changed {
         client.batch_execute(ANALYZE).await.map_err(unusable)?;
     }
     Ok(is_changed)
 }
 
+/// Applies all migrations to an empty database, and to an older store the next one: what it locks and rewrites is given
+/// back, and kept, before the one after it. `false`: there was none to apply.
+async fn apply_next(client: &mut Client, store: &str, nature: Nature, upgrade: Upgrade) -> Result<bool, OpenError> {
+    let unusable = |error: Error| OpenError::Unusable { store: store.to_owned(), why: explain(&error) };
+    // Each statement must see what others have committed before it got the lock.
+    let isolation = IsolationLevel::ReadCommitted;
+    let transaction = client.build_transaction().isolation_level(isolation).start().await.map_err(unusable)?;
+    transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await.map_err(unusable)?;
+    let found = read_version(&transaction, store).await?;
+    let known = MIGRATIONS.len();
+    let next = match MIGRATIONS.get(found..) {
+        None => {
+            let (found, known) = (i64::try_from(found).unwrap_or(i64::MAX), i64::try_from(known).unwrap_or(i64::MAX));
+            return Err(OpenError::Newer { store: store.to_owned(), found, known });
+        }
+        Some(all) if found == 0 => all,
+        Some(missing) => missing.get(..1).unwrap_or_default(),
+    };
+    if found > 0 && !next.is_empty() && upgrade == Upgrade::EmptyOnly {
+        let why = format!("its schema is {found} and this weir needs {known}: run `weir migrate`");
+        return Err(OpenError::Unusable { store: store.to_owned(), why });
+    }
+    for migration in next {
+        transaction.batch_execute(migration).await.map_err(unusable)?;
+    }
+    if !next.is_empty() {
+        let sql = "INSERT INTO store (key, value) VALUES ('schema', $1) \
+                   ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+        let version = found.saturating_add(next.len()).to_string();
+        transaction.execute(sql, &[&version]).await.map_err(unusable)?;
+    }
+    claim_nature(&transaction, store, nature).await?;
+    transaction.commit().await.map_err(unusable)?;
+    Ok(!next.is_empty())
+}
+
 /// How many migrations were applied; 0 in an empty database.
-async fn read_version(transaction: &Transaction<'_>, store: &str) -> Result<i64, OpenError> {
+async fn read_version(transaction: &Transaction<'_>, store: &str) -> Result<usize, OpenError> {
     let unusable = |error: Error| OpenError::Unusable { store: store.to_owned(), why: explain(&error) };
     let foreign = || OpenError::Unusable {
         store: store.to_owned(),

@@ -20,6 +20,8 @@ use crate::ledger::LedgerError;
 use crate::ledger::SliceNo;
 use crate::ledger::rules::Settlement;
 use crate::store::batch::add;
+use crate::store::batch::failures_since;
+use crate::store::batch::is_page_failure;
 use crate::store::postgres::attempts::IDS;
 use crate::store::postgres::attempts::Stored;
 use crate::store::postgres::attempts::taken;
@@ -135,6 +137,8 @@ pub(super) struct Prefetched {
     pub(super) answers: HashMap<Fingerprint, Option<Reusable>>,
     /// Who asks for a page just now.
     pub(super) askings: HashMap<Fingerprint, i64>,
+    /// How pages have failed for whoever asked last.
+    pub(super) failures: HashMap<Fingerprint, Reusable>,
     pub(super) leads: HashMap<(JobKey, LeadNo), Undecided>,
     pub(super) failing: HashSet<String>,
     pub(super) writes: Writes,
@@ -177,6 +181,10 @@ impl Prefetched {
 
 impl Rows for Prefetched {
     const IDS: IdForm = IDS;
+
+    fn is_at_hand(&self, lead: LeadKey) -> bool {
+        self.jobs.contains_key(&lead.job) && self.slices.contains_key(&(lead.job, lead.slice))
+    }
 
     fn account(&mut self, id: AccountId) -> Result<AccountRow, LedgerError> {
         self.accounts.get(&id).cloned().ok_or_else(|| missing("a wallet"))
@@ -231,7 +239,10 @@ impl Rows for Prefetched {
     fn reusable(&mut self, begin: &Begin) -> Result<Option<AttemptEnd>, LedgerError> {
         let Some(since_ms) = begin.cached_since_ms else { return Ok(None) };
         let newest = self.answers.get(&begin.fingerprint).and_then(Option::as_ref);
-        Ok(newest.filter(|answer| answer.ended_ms >= since_ms).map(|answer| answer.end.clone()))
+        let answer = newest.filter(|answer| answer.ended_ms >= since_ms);
+        let failed_since = failures_since(since_ms, self.now_ms);
+        let failure = || self.failures.get(&begin.fingerprint).filter(|failure| failure.ended_ms >= failed_since);
+        Ok(answer.or_else(failure).map(|known| known.end.clone()))
     }
 
     fn asked_by(&mut self, asked: Fingerprint) -> Result<Option<i64>, LedgerError> {
@@ -302,6 +313,13 @@ impl Rows for Prefetched {
             && let Some(answer) = self.answers.get_mut(&stored.fingerprint()?)
         {
             *answer = Some(Reusable { ended_ms: self.now_ms, end: taken(end) });
+        }
+        if is_page_failure(end.outcome) && !self.askings.is_empty() {
+            let asked = stored.fingerprint()?;
+            if self.askings.get(&asked) == Some(&id) {
+                self.askings.remove(&asked);
+                self.failures.insert(asked, Reusable { ended_ms: self.now_ms, end: taken(end) });
+            }
         }
         let trail = self.trails.range_mut(..=id).next_back();
         if let Some(paid) = trail.and_then(|(_, trail)| trail.iter_mut().find(|paid| paid.id == id)) {
@@ -394,6 +412,7 @@ mod tests {
     use crate::domain::Run;
     use crate::domain::Status;
     use crate::domain::Step;
+    use crate::ledger::rules::Owed;
     use crate::ledger::rules::settle_within;
     use crate::store::batch::Batch;
     use crate::store::rows::HoldState;
@@ -427,7 +446,7 @@ mod tests {
         let Begin { n, run, step, fingerprint, about, key_source, config_version, .. } = begin(1);
         let end = AttemptEnd { outcome: Outcome::Found, ..called() };
         let attempt = Attempt { n, run, step, about, key_source, state: AttemptState::Ended(end) };
-        Ended { attempt, fingerprint, owed: PRICE, held: Some(PRICE), config_version }
+        Ended { attempt, fingerprint, owed: Owed::Amount(PRICE), held: Some(PRICE), config_version }
     }
 
     #[test]
@@ -482,6 +501,36 @@ mod tests {
         assert_eq!(rows.asked_by(page).unwrap(), None);
         assert!(rows.writes.asked.is_empty());
         assert_eq!(rows.writes.forgotten, [(page, 5), (page, 4)]);
+    }
+
+    #[test]
+    fn a_page_that_failed_for_whoever_asked_fails_for_the_others_of_the_batch() {
+        let mut rows = Prefetched { now_ms: 100, ..Prefetched::default() };
+        for (n, outcome) in [(1, Outcome::BadRequest), (2, Outcome::ProtocolError)] {
+            rows.insert_begun(LEAD, WALLET, &begin(n)).unwrap();
+            let id = IDS.id_of(LEAD, AttemptNo::new(n)).unwrap();
+            rows.failures.clear();
+            rows.note_asking(begin(n).fingerprint, id).unwrap();
+            let failed = AttemptEnd { outcome, ..called() };
+            rows.end_attempt(id, &failed, &settle_within(Usd::ZERO, PRICE).unwrap(), None).unwrap();
+            let known = rows.reusable(&begin(3)).unwrap();
+            assert_eq!(known, (n == 1).then(|| taken(&failed)), "{outcome:?}");
+        }
+        assert_eq!(rows.asked_by(begin(1).fingerprint).unwrap(), Some(IDS.id_of(LEAD, AttemptNo::new(2)).unwrap()));
+    }
+
+    #[test]
+    fn what_was_read_counts_before_a_later_failure_and_that_for_a_minute() {
+        let mut rows = Prefetched { now_ms: 100_000, ..Prefetched::default() };
+        let failed = taken(&AttemptEnd { outcome: Outcome::Timeout, ..called() });
+        for (ended_ms, expected) in [(39_999, None), (40_000, Some(&failed))] {
+            rows.failures.insert(begin(1).fingerprint, Reusable { ended_ms, end: failed.clone() });
+            assert_eq!(rows.reusable(&begin(1)).unwrap().as_ref(), expected);
+        }
+        rows.answers.insert(begin(1).fingerprint, Some(Reusable { ended_ms: 200, end: taken(&called()) }));
+        assert_eq!(rows.reusable(&begin(1)).unwrap(), Some(taken(&called())));
+        let young = Begin { cached_since_ms: Some(201), ..begin(1) };
+        assert_eq!(rows.reusable(&young).unwrap(), Some(failed));
     }
 
     #[test]

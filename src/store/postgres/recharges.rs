@@ -1,6 +1,5 @@
 //! Requests for money: one of a wallet at a time, answered by a top-up of its reference, or declined.
 
-use crate::domain::Fingerprint;
 use crate::domain::Usd;
 use crate::domain::WorkspaceId;
 use crate::ledger::AccountId;
@@ -16,6 +15,7 @@ use crate::ledger::RechargeHistory;
 use crate::ledger::Recharges;
 use crate::ledger::StoredRecharge;
 use crate::ledger::decide_recharge;
+use crate::ledger::recharge_reference;
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::attempts::column;
 use crate::store::postgres::attempts::usd;
@@ -40,22 +40,31 @@ use tokio_postgres::Row;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const MONTH: Duration = DAY.saturating_mul(DAYS_A_MONTH);
 
-/// Wallets that may ask, with all that decides whether they do. `$1` is a day, `$2` a month.
-const WALLETS: &str = "WITH clock AS MATERIALIZED (SELECT now_ms() AS now) \
-     SELECT w.workspace, w.recharge_below, w.recharge_amount, w.recharge_cool_off, w.recharge_per_day, \
-       w.recharge_per_month, w.recharge_declines, coalesce(a.balance, 0), clock.now - f.told_at, \
-       clock.now - h.answered_at, h.in_a_day, h.in_a_month \
-     FROM clock CROSS JOIN workspaces w \
-       LEFT JOIN accounts a ON a.workspace = w.workspace AND a.bucket = 'metered' \
-       LEFT JOIN recharges f ON f.account = a.id AND f.state = 'asked' \
-       CROSS JOIN LATERAL (SELECT \
-           (SELECT max(answered_at) FROM recharges WHERE account = a.id) AS answered_at, \
-           coalesce(sum(r.amount) FILTER (WHERE r.asked_at > clock.now - $1::int8), 0)::int8 AS in_a_day, \
-           coalesce(sum(r.amount), 0)::int8 AS in_a_month \
-         FROM recharges r \
-         WHERE r.account = a.id AND r.state <> 'declined' AND r.asked_at > clock.now - $2::int8) h \
-     WHERE w.recharge_below IS NOT NULL AND w.recharge_amount IS NOT NULL \
-       AND (f.account IS NOT NULL OR coalesce(a.balance, 0) < w.recharge_below)";
+/// Wallets that may ask, with all that decides whether they do. What was asked before is summed for these few alone:
+/// every worker looks each second, and nearly all wallets are full. What is in flight counts against the limits, and
+/// what was paid, from then on. `$1` is a day, `$2` a month; `only` is one more condition on a workspace `w`.
+fn wallets(only: &str) -> String {
+    format!(
+        "WITH clock AS MATERIALIZED (SELECT now_ms() AS now), \
+           low AS MATERIALIZED (SELECT w.*, a.id AS account, coalesce(a.balance, 0) AS balance, f.told_at, \
+               coalesce(f.amount, 0) AS in_flight \
+             FROM workspaces w \
+               LEFT JOIN accounts a ON a.workspace = w.workspace AND a.bucket = 'metered' \
+               LEFT JOIN recharges f ON f.account = a.id AND f.state = 'asked' \
+             WHERE w.recharge_below IS NOT NULL AND w.recharge_amount IS NOT NULL {only} \
+               AND (f.account IS NOT NULL OR coalesce(a.balance, 0) < w.recharge_below)) \
+         SELECT l.workspace, l.recharge_below, l.recharge_amount, l.recharge_cool_off, l.recharge_per_day, \
+           l.recharge_per_month, l.recharge_declines, l.balance, clock.now - l.told_at, \
+           clock.now - h.answered_at, l.in_flight + h.in_a_day, l.in_flight + h.in_a_month \
+         FROM clock CROSS JOIN low l CROSS JOIN LATERAL (SELECT \
+             (SELECT max(answered_at) FROM recharges WHERE account = l.account) AS answered_at, \
+             coalesce(sum(r.amount) FILTER (WHERE r.answered_at > clock.now - $1::int8), 0)::int8 AS in_a_day, \
+             coalesce(sum(r.amount), 0)::int8 AS in_a_month \
+           FROM recharges r \
+           WHERE r.account = l.account AND r.state = 'paid' AND r.answered_at > clock.now - $2::int8) h \
+         ORDER BY l.workspace"
+    )
+}
 
 impl Recharges for PostgresStore {
     fn ask_recharges(&self) -> Later<'_, u64> {
@@ -85,6 +94,15 @@ impl Recharges for PostgresStore {
         let workspace = workspace.clone();
         Box::pin(async move { read_recharges(&self.client().await?, &workspace, limit).await })
     }
+
+    fn recharge_declines(&self, workspace: &WorkspaceId) -> Later<'_, u32> {
+        let workspace = workspace.clone();
+        Box::pin(async move {
+            let sql = "SELECT recharge_declines FROM workspaces WHERE workspace = $1";
+            let row = find(&self.client().await?, sql, &[&workspace.as_str()]).await?;
+            row.map_or(Ok(0), |row| number(&row, 0))
+        })
+    }
 }
 
 /// A wallet that asks for money now.
@@ -99,10 +117,8 @@ struct Due {
 async fn read_due(client: &impl GenericClient, only: Option<&WorkspaceId>) -> Result<Vec<Due>, LedgerError> {
     let (day, month) = (millis(DAY), millis(MONTH));
     let rows = match only {
-        None => all(client, &format!("{WALLETS} ORDER BY w.workspace"), &[&day, &month]).await?,
-        Some(workspace) => {
-            all(client, &format!("{WALLETS} AND w.workspace = $3"), &[&day, &month, &workspace.as_str()]).await?
-        }
+        None => all(client, &wallets(""), &[&day, &month]).await?,
+        Some(workspace) => all(client, &wallets("AND w.workspace = $3"), &[&day, &month, &workspace.as_str()]).await?,
     };
     let mut due = Vec::new();
     for row in &rows {
@@ -162,18 +178,11 @@ async fn insert(
     let sql = "SELECT count(*) + 1, now_ms() FROM recharges WHERE account = $1";
     let row = find(transaction, sql, &[&account.0]).await?.ok_or_else(|| missing("a count"))?;
     let (n, now_ms): (i64, i64) = (column(&row, 0)?, column(&row, 1)?);
-    let reference = new_reference(&due.workspace, n, now_ms);
+    let reference = recharge_reference(&due.workspace, n, now_ms);
     let sql = "INSERT INTO recharges (account, reference, n, amount, state, asked_at, told_at) \
                VALUES ($1, $2, $3, $4, 'asked', $5, $5) ON CONFLICT DO NOTHING";
     let inserted = execute(transaction, sql, &[&account.0, &reference, &n, &due.amount.nanos(), &now_ms]).await?;
     Ok((inserted > 0).then_some((reference, due.amount)))
-}
-
-/// Nobody who has not seen it can name it.
-fn new_reference(workspace: &WorkspaceId, n: i64, now_ms: i64) -> String {
-    let (n, now_ms) = (n.to_string(), now_ms.to_string());
-    let parts = [workspace.as_str(), n.as_str(), now_ms.as_str()];
-    format!("recharge_{}", Fingerprint::exactly("recharge", parts))
 }
 
 /// The request in flight is asked once more.
@@ -193,10 +202,15 @@ pub(super) async fn answer(
 ) -> Result<(), LedgerError> {
     let sql = "UPDATE recharges SET state = 'paid', answered_at = now_ms() WHERE account = $1 AND reference = $2";
     if execute(transaction, sql, &[&account.0, &booking.reference]).await? > 0 {
-        let sql = "UPDATE workspaces SET recharge_declines = 0 WHERE workspace = $1";
-        execute(transaction, sql, &[&booking.workspace.as_str()]).await?;
+        forget_declines(transaction, &booking.workspace).await?;
     }
     Ok(())
+}
+
+/// The next decline is the first in a row.
+pub(super) async fn forget_declines(transaction: &Transaction<'_>, workspace: &WorkspaceId) -> Result<(), LedgerError> {
+    let sql = "UPDATE workspaces SET recharge_declines = 0 WHERE workspace = $1";
+    execute(transaction, sql, &[&workspace.as_str()]).await.map(drop)
 }
 
 async fn decline(
@@ -228,7 +242,7 @@ async fn read_recharges(
     limit: u32,
 ) -> Result<Vec<StoredRecharge>, LedgerError> {
     let sql = "SELECT r.reference, r.amount, r.state, r.asked_at FROM accounts a JOIN recharges r ON r.account = a.id \
-               WHERE a.workspace = $1 AND a.bucket = 'metered' ORDER BY r.asked_at DESC, r.n DESC LIMIT $2";
+               WHERE a.workspace = $1 AND a.bucket = 'metered' ORDER BY r.n DESC LIMIT $2";
     let mut recharges = Vec::new();
     for row in all(client, sql, &[&workspace.as_str(), &i64::from(limit)]).await? {
         recharges.push(StoredRecharge {

@@ -3,6 +3,7 @@
 use crate::domain::Reason;
 use crate::domain::Run;
 use crate::jobs::JobState;
+use crate::jobs::Resumer;
 use crate::ledger::JobKey;
 use crate::ledger::Later;
 use crate::ledger::LedgerError;
@@ -32,7 +33,7 @@ enum Turn<T> {
     Done(T),
     /// Nothing was written: this job's campaign is to be activated first. Its wallet's lock comes before the
     /// job's, and may not be held for as long as a long list takes.
-    CampaignFirst(JobKey),
+    CampaignFirst(JobKey, Resumer),
 }
 
 /// Resumes a job, and says how many of its leads begin another run; its campaign goes on before, if the wallet
@@ -40,9 +41,10 @@ enum Turn<T> {
 pub(super) fn resume_job(store: &PostgresStore, job: JobKey) -> Later<'_, u64> {
     Box::pin(async move {
         loop {
-            match transact(store, job, |transaction, job| Box::pin(resume(transaction, *job))).await? {
+            match transact(store, job, |transaction, job| Box::pin(resume(transaction, *job, Resumer::Command))).await?
+            {
                 Turn::Done(resumed) => return Ok(resumed.leads),
-                Turn::CampaignFirst(job) => activate_campaign(store, job).await?,
+                Turn::CampaignFirst(job, by) => activate_campaign(store, job, by).await?,
             }
         }
     })
@@ -57,27 +59,29 @@ pub(super) fn auto_resume(store: &PostgresStore) -> Later<'_, Option<JobKey>> {
                 Turn::Done(None) => return Ok(None),
                 Turn::Done(Some((job, true))) => return Ok(Some(job)),
                 Turn::Done(Some((_, false))) => {}
-                Turn::CampaignFirst(job) => activate_campaign(store, job).await?,
+                Turn::CampaignFirst(job, by) => activate_campaign(store, job, by).await?,
             }
         }
     })
 }
 
-fn activate_campaign(store: &PostgresStore, job: JobKey) -> Later<'_, ()> {
-    Box::pin(transact(store, job, |transaction, job| Box::pin(campaigns::activate_for(transaction, *job))))
+fn activate_campaign(store: &PostgresStore, job: JobKey, by: Resumer) -> Later<'_, ()> {
+    Box::pin(transact(store, (job, by), |transaction, (job, by)| {
+        Box::pin(campaigns::activate_for(transaction, *job, *by))
+    }))
 }
 
 /// Begins the next run of every lead whose reason can have changed. What had not ended when the job was
 /// cancelled, or is set aside, is opened again with it, in the same run.
-async fn resume(transaction: &Transaction<'_>, key: JobKey) -> Result<Turn<Resumed>, LedgerError> {
+async fn resume(transaction: &Transaction<'_>, key: JobKey, by: Resumer) -> Result<Turn<Resumed>, LedgerError> {
     let job = lock_job(transaction, key).await?;
     if job.state == JobState::Loading {
         // It is loaded to its end all the same; then it is not cancelled.
         execute(transaction, "UPDATE jobs SET cancel_asked = false WHERE id = $1", &[&key.0]).await?;
         return Ok(Turn::Done(Resumed { leads: 0, is_opened: false }));
     }
-    if campaigns::is_to_be_activated(transaction, &job).await? {
-        return Ok(Turn::CampaignFirst(key));
+    if campaigns::is_to_be_activated(transaction, &job, by).await? {
+        return Ok(Turn::CampaignFirst(key, by));
     }
     let sql = "SELECT FROM slices WHERE job = $1 ORDER BY n FOR NO KEY UPDATE";
     execute(transaction, sql, &[&key.0]).await?;
@@ -127,9 +131,9 @@ async fn resume_one(transaction: &Transaction<'_>) -> Result<Turn<Option<(JobKey
     };
     let (job, may_gain) = (JobKey(column(&row, 0)?), column::<bool>(&row, 1)?);
     if may_gain {
-        return Ok(match resume(transaction, job).await? {
+        return Ok(match resume(transaction, job, Resumer::TopUp).await? {
             Turn::Done(resumed) => Turn::Done(Some((job, resumed.is_opened))),
-            Turn::CampaignFirst(job) => Turn::CampaignFirst(job),
+            Turn::CampaignFirst(job, by) => Turn::CampaignFirst(job, by),
         });
     }
     execute(transaction, "UPDATE jobs SET resume_again = false WHERE id = $1", &[&job.0]).await?;

@@ -9,6 +9,7 @@ use crate::jobs::Closing;
 use crate::jobs::Held;
 use crate::jobs::JobState;
 use crate::jobs::LeadWork;
+use crate::jobs::Renewal;
 use crate::jobs::StoredJob;
 use crate::jobs::Tenure;
 use crate::ledger::Epoch;
@@ -19,6 +20,7 @@ use crate::ledger::LedgerError;
 use crate::ledger::SliceNo;
 use crate::store::postgres::attempts::column;
 use crate::store::postgres::error::is_locked;
+use crate::store::postgres::error::store_error;
 use crate::store::postgres::happenings::insert_happening;
 use crate::store::postgres::happenings::millis;
 use crate::store::postgres::job_rows::find_locked;
@@ -58,14 +60,19 @@ pub(super) async fn announce(
 }
 
 /// Announces again what was announced, or left, `idle` ago and lies there; and the first slices of jobs
-/// of which none is announced.
+/// of which none is announced. The index of open slices leads from one job to the next, so that jobs that have come
+/// to their end cost nothing, however many they are.
 pub(super) async fn announce_stranded(
     transaction: &Transaction<'_>,
     idle: Duration,
     per_job: u32,
 ) -> Result<Vec<(JobKey, SliceNo)>, LedgerError> {
-    let sql = "WITH late AS MATERIALIZED (SELECT now_ms() AS now, now_ms() - $1 AS since), \
-               next AS (SELECT i.job, i.n FROM late CROSS JOIN jobs j CROSS JOIN LATERAL ( \
+    let sql = "WITH RECURSIVE late AS MATERIALIZED (SELECT now_ms() AS now, now_ms() - $1 AS since), \
+               busy AS ((SELECT job FROM slices WHERE open ORDER BY job LIMIT 1) UNION ALL \
+                 SELECT (SELECT s.job FROM slices s WHERE s.open AND s.job > busy.job ORDER BY s.job LIMIT 1) \
+                 FROM busy WHERE busy.job IS NOT NULL), \
+               next AS (SELECT i.job, i.n FROM late CROSS JOIN busy JOIN jobs j ON j.id = busy.job \
+                 CROSS JOIN LATERAL ( \
                    SELECT s.job, s.n FROM slices s \
                    WHERE s.job = j.id AND s.open AND s.broken IS NULL AND s.lease_until < late.now \
                      AND CASE WHEN s.queued_at IS NOT NULL THEN greatest(s.queued_at, s.lease_until) < late.since \
@@ -98,7 +105,7 @@ pub(super) async fn claim(
     execute(transaction, "UPDATE jobs SET state = 'running' WHERE id = $1 AND state = 'queued'", &[&job.0]).await?;
     let sql = "UPDATE slices SET epoch = epoch + 1, worker = $3, queued_at = coalesce(queued_at, now_ms()), \
                  lease_until = CASE WHEN $4::bool THEN 0 ELSE now_ms() + $5 END \
-               WHERE job = $1 AND n = $2 AND open AND broken IS NULL AND ($4 OR lease_until <= now_ms()) \
+               WHERE job = $1 AND n = $2 AND open AND broken IS NULL AND lease_until <= now_ms() \
                RETURNING epoch, since_run";
     let (is_locked, lease_ms) = match claimant.tenure {
         Tenure::Lease(lease) => (false, millis(lease)),
@@ -179,43 +186,42 @@ const RENEW: &str = "WITH asked AS (SELECT * FROM unnest($1::int8[], $2::int4[],
        WHERE s.job = a.job AND s.n = a.n AND s.epoch = a.epoch AND s.open) \
    FROM asked a WHERE NOT EXISTS (SELECT FROM renewed r WHERE r.job = a.job AND r.n = a.n AND r.epoch = a.epoch)";
 
-/// Renews leases; names those that are lost. The ledger has the rows of slices at work locked much of the time,
+/// Renews leases; says of each what became of it. The ledger has the rows of slices at work locked much of the time,
 /// for some milliseconds: those come last, each waited for by itself, as long as a connection of the lifeline
 /// waits for a lock. One whose turn does not come is left as it is.
 pub(super) async fn renew(
     client: &impl GenericClient,
     held: &[Held],
     lease: Duration,
-) -> Result<Vec<Held>, LedgerError> {
+) -> Result<Vec<(Held, Renewal)>, LedgerError> {
     let jobs: Vec<i64> = held.iter().map(|held| held.job.0).collect();
     let slices: Vec<i32> = held.iter().map(|held| int(held.slice.0)).collect();
     let epochs: Vec<i32> = held.iter().map(|held| int(held.epoch.0)).collect();
-    let mut left: HashMap<Held, bool> = HashMap::new();
+    let mut not_yet: HashMap<Held, bool> = HashMap::new();
     for row in all(client, RENEW, &[&jobs, &slices, &epochs, &millis(lease)]).await? {
         let (job, slice) = (JobKey(column(&row, 0)?), SliceNo(number(&row, 1)?));
-        left.insert(Held { job, slice, epoch: Epoch(number(&row, 2)?) }, column(&row, 3)?);
+        not_yet.insert(Held { job, slice, epoch: Epoch(number(&row, 2)?) }, column(&row, 3)?);
     }
-    let mut lost = Vec::new();
+    let mut told = Vec::with_capacity(held.len());
     for held in held {
-        let is_lost = match left.get(held) {
-            None => false,
-            Some(true) => true,
-            Some(false) => !renew_locked(client, *held, lease).await?,
+        let renewal = match not_yet.get(held) {
+            None => Renewal::Renewed,
+            Some(true) => Renewal::Lost,
+            Some(false) => renew_locked(client, *held, lease).await?,
         };
-        if is_lost {
-            lost.push(*held);
-        }
+        told.push((*held, renewal));
     }
-    Ok(lost)
+    Ok(told)
 }
 
-/// Renews the lease of a slice that somebody has locked, if its turn comes; `false` when it is lost.
-async fn renew_locked(client: &impl GenericClient, held: Held, lease: Duration) -> Result<bool, LedgerError> {
+/// Renews the lease of a slice that somebody has locked, if its turn comes.
+async fn renew_locked(client: &impl GenericClient, held: Held, lease: Duration) -> Result<Renewal, LedgerError> {
     let sql = "UPDATE slices SET lease_until = now_ms() + $4 WHERE job = $1 AND n = $2 AND epoch = $3 AND open";
     let place = (held.job.0, int(held.slice.0), int(held.epoch.0));
     match execute(client, sql, &[&place.0, &place.1, &place.2, &millis(lease)]).await {
-        Ok(renewed) => Ok(renewed > 0),
-        Err(error) if is_locked(&error) => Ok(true),
+        Ok(0) => Ok(Renewal::Lost),
+        Ok(_) => Ok(Renewal::Renewed),
+        Err(error) if is_locked(&error) => Ok(Renewal::Left),
         Err(error) => Err(error),
     }
 }
@@ -239,14 +245,41 @@ pub(super) async fn set_aside(transaction: &Transaction<'_>, held: Held, why: &s
 /// Closes a slice that has nothing pending; the last one completes its job.
 ///
 /// While leads of another slice are pending this one is not the last, and the job's row, which the ledger has locked
-/// much of the time, is left alone. Of those that close together, one whose leads ended last finds none pending: it
-/// locks the job, and waits for those that have not.
+/// much of the time, is left alone: that close is light. Any other locks the job first, and then looks for slices that
+/// are still open; one that a light close has locked is waited for.
+///
+/// However many close at once, the job is completed. A light close sees another slice pending while it has its own
+/// locked, so whoever closes that one locks it later. If that close is light too it sees yet another pending, and so
+/// on: the row ends with a close that has the job. Hence, after any light close has locked its slice, one that has the
+/// job looks for open slices, and finds that slice closed, or locked and waits. Those that have the job follow one
+/// another, and the last of them finds none open. A resumption locks the job and every slice: it comes before or after
+/// each of these steps.
+/// What is seen pending before the own slice is locked proves nothing: the other may end and be closed by one that has
+/// the job, which would find this slice open and not locked, and leave the job to a close that never looks.
+///
+/// Nobody waits for ever: a light close waits for its own slice alone, and gives that up before it waits for the job.
 pub(super) async fn close(transaction: &Transaction<'_>, held: Held) -> Result<Closing, LedgerError> {
-    let sql = "SELECT FROM slices WHERE job = $1 AND open AND pending > 0 AND n <> $2 LIMIT 1";
-    if find(transaction, sql, &[&held.job.0, &int(held.slice.0)]).await?.is_some() {
-        let (closing, _) = close_row(transaction, held).await?;
-        return Ok(closing);
+    if is_another_pending(transaction, held).await? {
+        run(transaction, "SAVEPOINT light").await?;
+        let (closing, is_news) = close_row(transaction, held).await?;
+        // A new statement sees what was committed until it begins.
+        if !is_news || is_another_pending(transaction, held).await? {
+            return Ok(closing);
+        }
+        // That undoes the lock too: jobs are locked before slices.
+        run(transaction, "ROLLBACK TO SAVEPOINT light").await?;
     }
+    close_with_job(transaction, held).await
+}
+
+/// Is there anything to decide yet in another slice of the job?
+async fn is_another_pending(transaction: &Transaction<'_>, held: Held) -> Result<bool, LedgerError> {
+    let sql = "SELECT FROM slices WHERE job = $1 AND open AND pending > 0 AND n <> $2 LIMIT 1";
+    Ok(find(transaction, sql, &[&held.job.0, &int(held.slice.0)]).await?.is_some())
+}
+
+/// Closes a slice that may be the last one, and completes its job if it is.
+async fn close_with_job(transaction: &Transaction<'_>, held: Held) -> Result<Closing, LedgerError> {
     let Some(job) = find_locked(transaction, held.job).await? else { return Ok(Closing::Fenced) };
     let (closing, is_news) = close_row(transaction, held).await?;
     if is_news && !has_open_behind_locks(transaction, job.key).await? {
@@ -254,9 +287,17 @@ pub(super) async fn close(transaction: &Transaction<'_>, held: Held) -> Result<C
         if job.state != JobState::Cancelled {
             set_state(transaction, job.key, JobState::Completed).await?;
         }
+        if job.held.is_positive() {
+            // From now on no open slice leads to its holds.
+            execute(transaction, "UPDATE jobs SET ended_holding = true WHERE id = $1", &[&job.key.0]).await?;
+        }
         tell_completed(transaction, &job).await?;
     }
     Ok(closing)
+}
+
+async fn run(transaction: &Transaction<'_>, command: &str) -> Result<(), LedgerError> {
+    transaction.batch_execute(command).await.map_err(|error| store_error(&error))
 }
 
 /// Closes the slice alone, if it is still the caller's and nothing is pending in it. Was it open until now?

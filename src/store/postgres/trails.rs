@@ -21,7 +21,7 @@ use tokio_postgres::Row;
 
 /// The columns that [`read_attempt`] reads, with [`PRODUCT`] behind them.
 const ATTEMPT: &str = "(id & 4095)::int4, run, step, about, key_source, handle, outcome, detail, found, claim, \
-     source, charged, duration_ms";
+     source, charged, duration_ms, unsaid";
 
 /// What has happened to one lead, oldest first.
 #[derive(Default)]
@@ -75,8 +75,8 @@ pub(super) async fn stored_trail(
 fn read_stored(row: &Row) -> Result<StoredAttempt, LedgerError> {
     Ok(StoredAttempt {
         attempt: read_attempt(row, 0)?,
-        began_ms: column(row, 14)?,
-        config_version: ConfigVersion::new(column::<&str>(row, 15)?),
-        held: column::<Option<i64>>(row, 16)?.map(Usd::from_nanos),
+        began_ms: column(row, 15)?,
+        config_version: ConfigVersion::new(column::<&str>(row, 16)?),
+        held: column::<Option<i64>>(row, 17)?.map(Usd::from_nanos),
     })
 }

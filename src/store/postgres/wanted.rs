@@ -28,7 +28,7 @@ pub(super) struct Wanted {
     pub(super) attempts: Vec<i64>,
     /// Leads whose sums count, by the first and last id of their attempts.
     pub(super) trails: BTreeSet<(i64, i64)>,
-    /// Pages that are to be asked for: whoever does already.
+    /// Pages that are to be asked for: whoever does already, or has in vain.
     pub(super) askings: BTreeSet<Fingerprint>,
     /// Questions whose answers may be reused, and since when.
     pub(super) answers: HashMap<Fingerprint, i64>,
@@ -73,10 +73,10 @@ impl Wanted {
         if boundary.lead_cap.is_some() && begin.n != AttemptNo::FIRST {
             self.trails.insert(IDS.ids_of_lead(lead.job, lead.lead)?);
         }
-        if begin.step.operation == Operation::Scrape {
-            self.askings.insert(begin.fingerprint);
-        }
         if let Some(since_ms) = begin.cached_since_ms {
+            if begin.step.operation == Operation::Scrape {
+                self.askings.insert(begin.fingerprint);
+            }
             let since = self.answers.entry(begin.fingerprint).or_insert(since_ms);
             *since = since_ms.min(*since);
         }

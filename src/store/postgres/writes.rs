@@ -63,10 +63,11 @@ const LEARNED: &str = "UPDATE attempts a SET learned = t.learned, heard = a.hear
      FROM unnest($1::bigint[], $2::text[], $3::bigint[]) t(id, learned, heard) WHERE a.id = t.id";
 const ENDED: &str = "UPDATE attempts a SET hold = t.hold, charged = t.charged, lost = a.lost + t.lost, \
        outcome = t.outcome, detail = t.detail, found = t.found, claim = t.claim, source = t.source, \
-       duration_ms = t.duration_ms, reusable = t.reusable, product = t.product, ended_at = $13::bigint \
+       duration_ms = t.duration_ms, reusable = t.reusable, product = t.product, unsaid = t.unsaid, \
+       ended_at = $14::bigint \
      FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], \
-       $9::text[], $10::bigint[], $11::bool[], $12::text[]) \
-       t(id, hold, charged, lost, outcome, detail, found, claim, source, duration_ms, reusable, product) \
+       $9::text[], $10::bigint[], $11::bool[], $12::text[], $13::bool[]) \
+       t(id, hold, charged, lost, outcome, detail, found, claim, source, duration_ms, reusable, product, unsaid) \
      WHERE a.id = t.id";
 const LOST: &str = "UPDATE attempts a SET lost = a.lost + t.lost, heard = a.heard | t.heard \
      FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) t(id, lost, heard) WHERE a.id = t.id";
@@ -271,6 +272,7 @@ impl Writing {
             &column(rows, |row| row.end.duration_ms.cast_signed()),
             &column(rows, |row| is_reusable(&row.end)),
             &column(rows, |row| row.product.as_deref()),
+            &column(rows, |row| row.end.unsaid),
             &now_ms,
         ];
         send(client, &self.ended, rows.len(), values).await

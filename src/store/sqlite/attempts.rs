@@ -21,6 +21,7 @@ use crate::ledger::AccountId;
 use crate::ledger::JobKey;
 use crate::ledger::LeadNo;
 use crate::ledger::LedgerError;
+use crate::store::batch::is_page_failure;
 use crate::store::product::read_product;
 use crate::store::product::write_product;
 use crate::store::rows::Hold;
@@ -43,7 +44,7 @@ use serde::Serialize;
 /// The columns that [`read_attempt`] reads. The text of a page that was taken from an earlier attempt is the newest
 /// that answers the question. Without the words the planner may walk the journal for it.
 const ATTEMPT: &str = "n, run, step, about, key_source, handle, outcome, detail, found, claim, source, charged, \
-     duration_ms, CASE WHEN source = 'cached' AND outcome = 'scraped' THEN \
+     duration_ms, unsaid, CASE WHEN source = 'cached' AND outcome = 'scraped' THEN \
        (SELECT o.product FROM attempts AS o INDEXED BY attempts_reusable \
         WHERE o.fingerprint = attempts.fingerprint AND o.reusable = 1 ORDER BY o.ended_at DESC LIMIT 1) \
      ELSE product END";
@@ -56,14 +57,14 @@ pub(super) fn find_known(connection: &Connection, id: i64) -> Result<Option<Know
     );
     find(connection, &sql, [id], |row| {
         let attempt = read_attempt(row)?;
-        let hold = match row.get::<_, Option<i64>>(15)?.map(AccountId) {
+        let hold = match row.get::<_, Option<i64>>(16)?.map(AccountId) {
             None => None,
             Some(account) => {
-                Some(Hold { account, amount: usd(row, 16)?, state: word(row, 17)?, charged: usd(row, 11)? })
+                Some(Hold { account, amount: usd(row, 17)?, state: word(row, 18)?, charged: usd(row, 11)? })
             }
         };
-        let (fingerprint, learned) = (fingerprint(row, 14)?, read_learned(row, 18)?);
-        let (is_deferred, heard) = (row.get(19)?, row.get(20)?);
+        let (fingerprint, learned) = (fingerprint(row, 15)?, read_learned(row, 19)?);
+        let (is_deferred, heard) = (row.get(20)?, row.get(21)?);
         Ok(Known { end: attempt.end().cloned(), step: attempt.step, fingerprint, hold, learned, is_deferred, heard })
     })
 }
@@ -76,15 +77,30 @@ pub(super) fn find_reusable(
 ) -> Result<Option<AttemptEnd>, LedgerError> {
     let sql = "SELECT outcome, detail, found, claim, product FROM attempts \
                WHERE fingerprint = ?1 AND reusable = 1 AND ended_at >= ?2 ORDER BY ended_at DESC LIMIT 1";
-    find(connection, sql, (asked.as_bytes(), since_ms), |row| {
-        let end = AttemptEnd::not_asked(outcome(row, 0, 1)?.ok_or_else(|| unreadable(0, "NULL"))?);
-        Ok(AttemptEnd {
-            found: address(row, 2)?,
-            claim: optional_word(row, 3)?,
-            product: product(row, 4)?,
-            source: AnswerSource::Cached,
-            ..end
-        })
+    find(connection, sql, (asked.as_bytes(), since_ms), read_taken)
+}
+
+/// How the last asking for a page has failed, from that millisecond on.
+pub(super) fn find_failure(
+    connection: &Connection,
+    asked: Fingerprint,
+    since_ms: i64,
+) -> Result<Option<AttemptEnd>, LedgerError> {
+    let sql = "SELECT t.outcome, t.detail, t.found, t.claim, t.product FROM askings k \
+               JOIN attempts t ON t.id = k.attempt WHERE k.fingerprint = ?1 AND t.ended_at >= ?2";
+    let end = find(connection, sql, (asked.as_bytes(), since_ms), read_taken)?;
+    Ok(end.filter(|end| is_page_failure(end.outcome)))
+}
+
+/// Reads an answer as another lead takes it: nobody is called, nothing is paid.
+fn read_taken(row: &Row<'_>) -> rusqlite::Result<AttemptEnd> {
+    let end = AttemptEnd::not_asked(outcome(row, 0, 1)?.ok_or_else(|| unreadable(0, "NULL"))?);
+    Ok(AttemptEnd {
+        found: address(row, 2)?,
+        claim: optional_word(row, 3)?,
+        product: product(row, 4)?,
+        source: AnswerSource::Cached,
+        ..end
     })
 }
 
@@ -101,7 +117,7 @@ pub(super) fn read_trail(
     let mut learned = Vec::new();
     let attempts = all(connection, &sql, ids_of_lead(job, lead)?, |row| {
         let attempt = read_attempt(row)?;
-        learned.extend(read_learned(row, 14)?.map(|(end, owed)| Learned { n: attempt.n, end, owed }));
+        learned.extend(read_learned(row, 15)?.map(|(end, owed)| Learned { n: attempt.n, end, owed }));
         Ok(attempt)
     })?;
     Ok((attempts, learned))
@@ -120,9 +136,9 @@ pub(super) fn stored_trail(
     all(connection, &sql, ids_of_lead(job, lead)?, |row| {
         Ok(StoredAttempt {
             attempt: read_attempt(row)?,
-            began_ms: row.get(14)?,
-            config_version: ConfigVersion::new(row.get::<_, String>(15)?),
-            held: optional_usd(row, 16)?,
+            began_ms: row.get(15)?,
+            config_version: ConfigVersion::new(row.get::<_, String>(16)?),
+            held: optional_usd(row, 17)?,
         })
     })
 }
@@ -141,7 +157,8 @@ fn read_attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
             source: word(row, 10)?,
             cost: usd(row, 11)?,
             duration_ms: row.get(12)?,
-            product: product(row, 13)?,
+            unsaid: row.get(13)?,
+            product: product(row, 14)?,
         }),
     };
     let step: Step = word(row, 2)?;
@@ -178,7 +195,9 @@ struct Kept {
     handle: Option<String>,
     duration_ms: u64,
     owed: i64,
-    /// As the column of that name; a version before it wrote none.
+    /// As the columns of these names; a version before them wrote none.
+    #[serde(default)]
+    unsaid: bool,
     product: Option<String>,
 }
 
@@ -192,6 +211,7 @@ pub(super) fn write_learned(end: &AttemptEnd, owed: Usd) -> Result<String, Ledge
         handle: end.handle.clone(),
         duration_ms: end.duration_ms,
         owed: owed.nanos(),
+        unsaid: end.unsaid,
         product: write_product(end)?,
     };
     serde_json::to_string(&kept).map_err(|error| LedgerError::Corrupt(error.to_string()))
@@ -221,6 +241,7 @@ fn parse_learned(text: &str) -> Option<(AttemptEnd, Usd)> {
         source: AnswerSource::Called,
         cost: Usd::ZERO,
         duration_ms: kept.duration_ms,
+        unsaid: kept.unsaid,
     };
     Some((end, Usd::from_nanos(kept.owed)))
 }
@@ -244,8 +265,10 @@ mod tests {
             source: AnswerSource::Called,
             ..AttemptEnd::not_asked(Outcome::Scraped)
         };
+        let unsaid =
+            AttemptEnd { source: AnswerSource::Called, unsaid: true, ..AttemptEnd::not_asked(Outcome::Written) };
         let owed = Usd::from_nanos(12_500_000);
-        for end in [found, scraped] {
+        for end in [found, scraped, unsaid] {
             assert_eq!(parse_learned(&write_learned(&end, owed).unwrap()), Some((end, owed)));
         }
         assert_eq!(parse_learned("{}"), None);
@@ -257,5 +280,6 @@ mod tests {
                     \"handle\":null,\"duration_ms\":4,\"owed\":7}";
         let (end, owed) = parse_learned(text).unwrap();
         assert_eq!((end.outcome, end.product, end.duration_ms, owed), (Outcome::Found, None, 4, Usd::from_nanos(7)));
+        assert!(!end.unsaid);
     }
 }

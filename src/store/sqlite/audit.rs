@@ -51,6 +51,12 @@ const RULES: &[(&str, &str)] = &[
          WHERE e.kind = 'settle' AND (?1 IS NULL OR j.workspace = ?1) AND -e.amount <> coalesce(t.charged, 0) LIMIT 100",
     ),
     (
+        "what entries took from another wallet than that of job",
+        "SELECT j.job_id, sum(e.amount), 0 FROM entries e JOIN jobs j ON j.id = e.attempt >> 44 \
+         LEFT JOIN accounts a ON a.id = e.account \
+         WHERE e.account <> j.account AND (?1 IS NULL OR ?1 IN (j.workspace, a.workspace)) GROUP BY j.job_id",
+    ),
+    (
         "a step charged more than once, of job",
         "SELECT j.job_id, sum(t.charged), max(t.charged) FROM attempts t JOIN jobs j ON j.id = t.job \
          WHERE t.charged > 0 AND (?1 IS NULL OR j.workspace = ?1) \
@@ -71,6 +77,32 @@ const RULES: &[(&str, &str)] = &[
         "SELECT a.workspace, r.amount, coalesce(e.amount, 0) FROM recharges r JOIN accounts a ON a.id = r.account \
          LEFT JOIN entries e ON e.account = r.account AND e.reference = r.reference AND e.kind = 'top_up' \
          WHERE (?1 IS NULL OR a.workspace = ?1) AND (r.state = 'paid') <> (e.seq IS NOT NULL) LIMIT 100",
+    ),
+];
+
+/// The same of what is counted. A job that is loading has no slices yet, and none of its leads is done.
+const COUNTS: &[(&str, &str)] = &[
+    (
+        "what is pending in slice",
+        "SELECT s.n || ' of job ' || j.job_id, s.pending, coalesce(l.parts, 0) \
+         FROM slices s JOIN jobs j ON j.id = s.job \
+         LEFT JOIN (SELECT o.id AS job, (d.n - 1) / o.slice_size AS slice, count(*) AS parts \
+           FROM leads d JOIN jobs o ON o.id = d.job WHERE d.ended = 0 GROUP BY 1, 2) l \
+           ON l.job = s.job AND l.slice = s.n \
+         WHERE (?1 IS NULL OR j.workspace = ?1) AND s.pending <> coalesce(l.parts, 0) LIMIT 100",
+    ),
+    (
+        "what is done of job",
+        "SELECT j.job_id, j.done, coalesce(l.parts, 0) FROM jobs j \
+         LEFT JOIN (SELECT job, sum(1 + copies) AS parts FROM leads WHERE ended = 1 AND copy_of IS NULL \
+           GROUP BY job) l ON l.job = j.id \
+         WHERE j.state <> 'loading' AND (?1 IS NULL OR j.workspace = ?1) AND j.done <> coalesce(l.parts, 0)",
+    ),
+    (
+        "how many slices are open, one at least, of unfinished job",
+        "SELECT j.job_id, 0, 1 FROM jobs j \
+         WHERE (j.state = 'queued' OR j.state = 'running') AND (?1 IS NULL OR j.workspace = ?1) \
+           AND NOT EXISTS (SELECT 1 FROM slices s INDEXED BY slices_open WHERE s.job = j.id AND s.open = 1)",
     ),
 ];
 
@@ -106,6 +138,13 @@ pub(super) fn audit(connection: &Connection, workspace: Option<&WorkspaceId>) ->
         let broken = all(connection, sql, [workspace], |row| {
             let (name, recorded, parts): (String, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
             Ok(format!("{what} {name}: recorded {}, recomputed {}", amount(recorded), amount(parts)))
+        })?;
+        audit.problems.extend(broken);
+    }
+    for (what, sql) in COUNTS {
+        let broken = all(connection, sql, [workspace], |row| {
+            let (name, recorded, parts): (String, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            Ok(format!("{what} {name}: recorded {recorded}, recomputed {parts}"))
         })?;
         audit.problems.extend(broken);
     }

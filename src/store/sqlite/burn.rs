@@ -1,7 +1,6 @@
 //! How fast a wallet is spent: what its newest settlements come to.
 
 use crate::clock;
-use crate::domain::Usd;
 use crate::domain::WorkspaceId;
 use crate::ledger::Burn;
 use crate::ledger::LedgerError;
@@ -10,7 +9,6 @@ use crate::store::sqlite::statements::find;
 use crate::store::sqlite::statements::missing;
 use crate::store::sqlite::statements::usd;
 use rusqlite::Connection;
-use std::time::Duration;
 
 /// Entries that are looked at, the newest of all wallets: nothing leads to those of one, and a machine on its own
 /// rarely has another.
@@ -36,17 +34,5 @@ pub(super) fn read_burn(connection: &Connection, workspace: &WorkspaceId) -> Res
     }
     let is_cut = looked_at >= MOST;
     let since_ms = if is_cut { oldest_ms } else { first_ms };
-    Ok(Some(burn_of(spent, now_ms.saturating_sub(since_ms.unwrap_or(now_ms)), is_cut)))
-}
-
-/// From the first settlement that was looked at until now. Where more lie within [`Burn::LEAST`] than are looked
-/// at (`is_cut`), they come to so much more in that time.
-fn burn_of(spent: Usd, over_ms: i64, is_cut: bool) -> Burn {
-    let least_ms = i64::try_from(Burn::LEAST.as_millis()).unwrap_or(i64::MAX);
-    if is_cut && over_ms < least_ms {
-        let nanos = i128::from(spent.nanos()).saturating_mul(i128::from(least_ms)) / i128::from(over_ms.max(1));
-        return Burn { spent: Usd::from_nanos(i64::try_from(nanos).unwrap_or(i64::MAX)), over: Burn::LEAST };
-    }
-    let over = Duration::from_millis(u64::try_from(over_ms).unwrap_or_default());
-    Burn { spent, over: over.clamp(Burn::LEAST, Burn::WINDOW) }
+    Ok(Some(Burn::of(spent, now_ms.saturating_sub(since_ms.unwrap_or(now_ms)), is_cut)))
 }

@@ -6,6 +6,7 @@ use crate::domain::Usd;
 use crate::domain::WorkspaceId;
 use crate::jobs::Activation;
 use crate::jobs::Campaigns;
+use crate::jobs::Resumer;
 use crate::jobs::StoredCampaign;
 use crate::jobs::StoredJob;
 use crate::jobs::can_pay;
@@ -76,7 +77,7 @@ fn activate(
     let is_active = can_pay(balance, ran_dry);
     if is_active {
         let sql = "INSERT INTO campaigns (workspace, campaign) VALUES (?1, ?2) \
-                   ON CONFLICT (workspace, campaign) DO UPDATE SET active = 1";
+                   ON CONFLICT (workspace, campaign) DO UPDATE SET active = 1, by_command = 0";
         execute(connection, sql, (workspace.as_str(), campaign.as_str()))?;
     }
     if let Some(answer) = answer {
@@ -94,9 +95,12 @@ fn activate(
 }
 
 fn deactivate(connection: &Connection, workspace: &WorkspaceId, campaign: &CampaignId) -> Result<bool, LedgerError> {
+    let names = (workspace.as_str(), campaign.as_str());
+    let sql = "UPDATE campaigns SET by_command = 1 WHERE workspace = ?1 AND campaign = ?2";
+    execute(connection, sql, names)?;
     let sql = "UPDATE campaigns SET active = 0, changes = changes + 1 \
                WHERE workspace = ?1 AND campaign = ?2 AND active = 1 RETURNING changes";
-    let stopped = find(connection, sql, (workspace.as_str(), campaign.as_str()), |row| row.get::<_, i64>(0))?;
+    let stopped = find(connection, sql, names, |row| row.get::<_, i64>(0))?;
     let Some(changes) = stopped else { return Ok(false) };
     let key = format!("stopped/{workspace}/{campaign}/{changes}");
     let (workspace, campaign) = (workspace.clone(), campaign.as_str().to_owned());
@@ -106,15 +110,16 @@ fn deactivate(connection: &Connection, workspace: &WorkspaceId, campaign: &Campa
 }
 
 /// Activates the campaign of a job that is resumed, if the wallet can pay.
-pub(super) fn activate_for(connection: &Connection, job: &StoredJob) -> Result<(), LedgerError> {
+pub(super) fn activate_for(connection: &Connection, job: &StoredJob, by: Resumer) -> Result<(), LedgerError> {
     let Some(campaign) = &job.campaign else { return Ok(()) };
     let (balance, ran_dry) = read_wallet(connection, &job.workspace)?;
     if !can_pay(balance, ran_dry) {
         return Ok(());
     }
-    let sql = "UPDATE campaigns SET active = 1, changes = changes + 1 \
-               WHERE workspace = ?1 AND campaign = ?2 AND active = 0 RETURNING changes";
-    let started = find(connection, sql, (job.workspace.as_str(), campaign.as_str()), |row| row.get::<_, i64>(0))?;
+    let sql = "UPDATE campaigns SET active = 1, by_command = 0, changes = changes + 1 \
+               WHERE workspace = ?1 AND campaign = ?2 AND active = 0 AND (?3 OR by_command = 0) RETURNING changes";
+    let params = (job.workspace.as_str(), campaign.as_str(), by == Resumer::Command);
+    let started = find(connection, sql, params, |row| row.get::<_, i64>(0))?;
     let Some(changes) = started else { return Ok(()) };
     let key = format!("resumed/{}/{}/{changes}", job.id, job.run);
     let (workspace, campaign) = (job.workspace.clone(), campaign.as_str().to_owned());

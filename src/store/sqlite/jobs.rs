@@ -14,6 +14,8 @@ use crate::jobs::LoadLater;
 use crate::jobs::NewJob;
 use crate::jobs::NewLead;
 use crate::jobs::Progress;
+use crate::jobs::Renewal;
+use crate::jobs::Resumer;
 use crate::jobs::StoredAttempt;
 use crate::jobs::StoredJob;
 use crate::ledger::Balance;
@@ -118,7 +120,7 @@ impl Jobs for SqliteStore {
         }))
     }
 
-    fn renew_slices(&self, held: Vec<Held>, lease: Duration) -> Later<'_, Vec<Held>> {
+    fn renew_slices(&self, held: Vec<Held>, lease: Duration) -> Later<'_, Vec<(Held, Renewal)>> {
         Box::pin(
             self.write(move |connection| transact(connection, |transaction| slices::renew(transaction, held, lease))),
         )
@@ -153,9 +155,9 @@ impl Jobs for SqliteStore {
     }
 
     fn resume_job(&self, job: JobKey) -> Later<'_, u64> {
-        Box::pin(
-            self.write(move |connection| transact(connection, |transaction| Ok(runs::resume(transaction, job)?.leads))),
-        )
+        Box::pin(self.write(move |connection| {
+            transact(connection, |transaction| Ok(runs::resume(transaction, job, Resumer::Command)?.leads))
+        }))
     }
 
     fn auto_resume(&self) -> Later<'_, Option<JobKey>> {

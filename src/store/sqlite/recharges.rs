@@ -1,7 +1,6 @@
 //! Requests for money over SQLite: one of a wallet at a time, answered by a top-up of its reference, or declined.
 
 use crate::clock;
-use crate::domain::Fingerprint;
 use crate::domain::Usd;
 use crate::domain::WorkspaceId;
 use crate::ledger::AccountId;
@@ -17,6 +16,7 @@ use crate::ledger::RechargeHistory;
 use crate::ledger::Recharges;
 use crate::ledger::StoredRecharge;
 use crate::ledger::decide_recharge;
+use crate::ledger::recharge_reference;
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::happenings::insert_happening;
 use crate::store::sqlite::ledger::find_account;
@@ -61,6 +61,15 @@ impl Recharges for SqliteStore {
         let workspace = workspace.clone();
         Box::pin(self.read(move |connection| read_recharges(connection, &workspace, limit)))
     }
+
+    fn recharge_declines(&self, workspace: &WorkspaceId) -> Later<'_, u32> {
+        let workspace = workspace.clone();
+        Box::pin(self.read(move |connection| {
+            let sql = "SELECT recharge_declines FROM workspaces WHERE workspace = ?1";
+            let declines = find(connection, sql, [workspace.as_str()], |row| row.get::<_, u32>(0))?;
+            Ok(declines.unwrap_or_default())
+        }))
+    }
 }
 
 /// A wallet that asks for money now.
@@ -71,15 +80,15 @@ struct Due {
     asking: Asking,
 }
 
-/// Those that ask now.
+/// Those that ask now. What is in flight counts against the limits, and what was paid, from then on.
 fn read_due(connection: &Connection, now_ms: i64) -> Result<Vec<Due>, LedgerError> {
     let sql = "SELECT w.workspace, w.recharge_below, w.recharge_amount, w.recharge_cool_off, w.recharge_per_day, \
                  w.recharge_per_month, w.recharge_declines, coalesce(a.balance, 0), ?1 - f.told_at, \
                  ?1 - (SELECT max(answered_at) FROM recharges WHERE account = a.id), \
-                 (SELECT coalesce(sum(amount), 0) FROM recharges \
-                    WHERE account = a.id AND asked_at > ?2 AND state <> 'declined'), \
-                 (SELECT coalesce(sum(amount), 0) FROM recharges \
-                    WHERE account = a.id AND asked_at > ?3 AND state <> 'declined') \
+                 coalesce(f.amount, 0) + (SELECT coalesce(sum(amount), 0) FROM recharges \
+                    WHERE account = a.id AND answered_at > ?2 AND state = 'paid'), \
+                 coalesce(f.amount, 0) + (SELECT coalesce(sum(amount), 0) FROM recharges \
+                    WHERE account = a.id AND answered_at > ?3 AND state = 'paid') \
                FROM workspaces w LEFT JOIN accounts a ON a.workspace = w.workspace AND a.bucket = 'metered' \
                  LEFT JOIN recharges f ON f.account = a.id AND f.state = 'asked' \
                WHERE w.recharge_below IS NOT NULL AND w.recharge_amount IS NOT NULL \
@@ -145,18 +154,11 @@ fn insert(
 ) -> Result<Option<(String, Usd)>, LedgerError> {
     let sql = "SELECT count(*) + 1 FROM recharges WHERE account = ?1";
     let n: i64 = find(connection, sql, [account.0], |row| row.get(0))?.ok_or_else(|| missing("a count"))?;
-    let reference = new_reference(&due.workspace, n, now_ms);
+    let reference = recharge_reference(&due.workspace, n, now_ms);
     let sql = "INSERT INTO recharges (account, reference, n, amount, state, asked_at, told_at) \
                VALUES (?1, ?2, ?3, ?4, 'asked', ?5, ?5) ON CONFLICT DO NOTHING";
     let inserted = execute(connection, sql, (account.0, &reference, n, due.amount.nanos(), now_ms))?;
     Ok((inserted > 0).then_some((reference, due.amount)))
-}
-
-/// Nobody who has not seen it can name it.
-fn new_reference(workspace: &WorkspaceId, n: i64, now_ms: i64) -> String {
-    let (n, now_ms) = (n.to_string(), now_ms.to_string());
-    let parts = [workspace.as_str(), n.as_str(), now_ms.as_str()];
-    format!("recharge_{}", Fingerprint::exactly("recharge", parts))
 }
 
 /// The request in flight is asked once more.
@@ -169,10 +171,15 @@ fn touch(connection: &Connection, account: AccountId, now_ms: i64) -> Result<Opt
 pub(super) fn answer(connection: &Connection, account: AccountId, booking: &Booking) -> Result<(), LedgerError> {
     let sql = "UPDATE recharges SET state = 'paid', answered_at = ?3 WHERE account = ?1 AND reference = ?2";
     if execute(connection, sql, (account.0, &booking.reference, clock::wall_ms()))? > 0 {
-        let sql = "UPDATE workspaces SET recharge_declines = 0 WHERE workspace = ?1";
-        execute(connection, sql, [booking.workspace.as_str()])?;
+        forget_declines(connection, &booking.workspace)?;
     }
     Ok(())
+}
+
+/// The next decline is the first in a row.
+pub(super) fn forget_declines(connection: &Connection, workspace: &WorkspaceId) -> Result<(), LedgerError> {
+    let sql = "UPDATE workspaces SET recharge_declines = 0 WHERE workspace = ?1";
+    execute(connection, sql, [workspace.as_str()]).map(drop)
 }
 
 fn decline(connection: &Connection, workspace: &WorkspaceId, reference: &str) -> Result<Declined, LedgerError> {
@@ -200,7 +207,7 @@ fn read_recharges(
     limit: u32,
 ) -> Result<Vec<StoredRecharge>, LedgerError> {
     let sql = "SELECT r.reference, r.amount, r.state, r.asked_at FROM accounts a JOIN recharges r ON r.account = a.id \
-               WHERE a.workspace = ?1 AND a.bucket = 'metered' ORDER BY r.asked_at DESC, r.n DESC LIMIT ?2";
+               WHERE a.workspace = ?1 AND a.bucket = 'metered' ORDER BY r.n DESC LIMIT ?2";
     all(connection, sql, (workspace.as_str(), limit), |row| {
         Ok(StoredRecharge {
             workspace: workspace.clone(),

@@ -7,6 +7,7 @@ use crate::domain::AttemptEnd;
 use crate::domain::AttemptNo;
 use crate::domain::Ending;
 use crate::domain::Fingerprint;
+use crate::domain::Operation;
 use crate::domain::ProviderName;
 use crate::domain::Usd;
 use crate::domain::Verdict;
@@ -24,6 +25,8 @@ use crate::ledger::SliceNo;
 use crate::ledger::Stopper;
 use crate::ledger::rules::JobMoney;
 use crate::ledger::rules::Settlement;
+use crate::store::batch::Asker;
+use crate::store::batch::failures_since;
 use crate::store::product::write_product;
 use crate::store::rows::AccountRow;
 use crate::store::rows::HoldState;
@@ -135,13 +138,28 @@ impl Rows for SqliteRows<'_> {
 
     fn reusable(&mut self, begin: &Begin) -> Result<Option<AttemptEnd>, LedgerError> {
         let Some(since_ms) = begin.cached_since_ms else { return Ok(None) };
-        attempts::find_reusable(&self.transaction, begin.fingerprint, since_ms)
+        let answer = attempts::find_reusable(&self.transaction, begin.fingerprint, since_ms)?;
+        if answer.is_some() || begin.step.operation != Operation::Scrape {
+            return Ok(answer);
+        }
+        attempts::find_failure(&self.transaction, begin.fingerprint, failures_since(since_ms, self.now_ms))
     }
 
     fn asked_by(&mut self, asked: Fingerprint) -> Result<Option<i64>, LedgerError> {
-        let sql = "SELECT k.attempt FROM askings k JOIN attempts t ON t.id = k.attempt \
+        let sql = "SELECT k.attempt, t.began_at, t.expires_at, s.lease_until, s.worker IS NOT NULL \
+                   FROM askings k JOIN attempts t ON t.id = k.attempt JOIN jobs j ON j.id = t.job \
+                   JOIN slices s ON s.job = t.job AND s.n = (t.lead - 1) / j.slice_size \
                    WHERE k.fingerprint = ?1 AND t.outcome IS NULL";
-        find(&self.transaction, sql, [asked.as_bytes()], |row| row.get(0))
+        let asker = find(&self.transaction, sql, [asked.as_bytes()], |row| {
+            Ok(Asker {
+                attempt: row.get(0)?,
+                began_ms: row.get(1)?,
+                expires_ms: row.get(2)?,
+                lease_until: row.get(3)?,
+                is_owned: row.get(4)?,
+            })
+        })?;
+        Ok(asker.filter(|asker| asker.may_answer(self.now_ms)).map(|asker| asker.attempt))
     }
 
     fn note_asking(&mut self, asked: Fingerprint, attempt: i64) -> Result<(), LedgerError> {
@@ -208,7 +226,7 @@ impl Rows for SqliteRows<'_> {
     ) -> Result<bool, LedgerError> {
         let sql = "UPDATE attempts SET hold = ?2, charged = ?3, lost = lost + ?4, outcome = ?5, detail = ?6, found = ?7, \
                    claim = ?8, source = ?9, duration_ms = ?10, ended_at = ?11, reusable = ?12, \
-                   product = ?15, learned = NULL \
+                   product = ?15, unsaid = ?16, learned = NULL \
                    WHERE id = ?1 AND (?13 IS NULL \
                      OR (hold = 'open' AND account = ?13 AND amount = ?14 AND learned IS NULL))";
         let (account, amount) = only_open.map(|(account, amount)| (account.0, amount.nanos())).unzip();
@@ -228,6 +246,7 @@ impl Rows for SqliteRows<'_> {
             account,
             amount,
             write_product(end)?,
+            end.unsaid,
         );
         Ok(execute(&self.transaction, sql, values)? > 0)
     }

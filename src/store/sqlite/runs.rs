@@ -4,6 +4,7 @@ use crate::clock;
 use crate::domain::Reason;
 use crate::domain::Run;
 use crate::jobs::JobState;
+use crate::jobs::Resumer;
 use crate::jobs::StoredJob;
 use crate::ledger::JobKey;
 use crate::ledger::LedgerError;
@@ -27,7 +28,7 @@ const AT_WORK: &str = "s.open = 1 AND s.pending > 0 AND s.epoch > 0 AND s.broken
 
 /// Begins the next run of every lead whose reason can have changed. What had not ended when the job was
 /// cancelled, or is set aside, is opened again with it, in the same run.
-pub(super) fn resume(connection: &Connection, key: JobKey) -> Result<Resumed, LedgerError> {
+pub(super) fn resume(connection: &Connection, key: JobKey, by: Resumer) -> Result<Resumed, LedgerError> {
     let job = read_stored(connection, key)?;
     if job.state == JobState::Loading {
         // It is loaded to its end all the same; then it is not cancelled.
@@ -50,7 +51,7 @@ pub(super) fn resume(connection: &Connection, key: JobKey) -> Result<Resumed, Le
     }
     let sql = "UPDATE jobs SET resume_again = (resume_asked OR resume_again) AND ?2, resume_asked = 0 WHERE id = ?1";
     execute(connection, sql, (key.0, at_work))?;
-    campaigns::activate_for(connection, &job)?;
+    campaigns::activate_for(connection, &job, by)?;
     Ok(Resumed { leads, opened })
 }
 
@@ -122,7 +123,7 @@ pub(super) fn resume_one(connection: &Connection) -> Result<Option<(JobKey, bool
     })?;
     match asks {
         None => Ok(None),
-        Some((job, true)) => Ok(Some((job, resume(connection, job)?.opened))),
+        Some((job, true)) => Ok(Some((job, resume(connection, job, Resumer::TopUp)?.opened))),
         Some((job, false)) => {
             execute(connection, "UPDATE jobs SET resume_again = 0 WHERE id = ?1", [job.0])?;
             Ok(Some((job, false)))

@@ -10,6 +10,7 @@ use crate::jobs::Closing;
 use crate::jobs::Held;
 use crate::jobs::JobState;
 use crate::jobs::LeadWork;
+use crate::jobs::Renewal;
 use crate::jobs::Tenure;
 use crate::ledger::Epoch;
 use crate::ledger::JobKey;
@@ -91,8 +92,11 @@ pub(super) fn claim(
 ) -> Result<Claimed, LedgerError> {
     let Some(open) = find_open(connection, job, slice)? else { return Ok(Claimed::Closed) };
     let now_ms = clock::wall_ms();
+    // A lease keeps off whoever has the job's lock too: workers do not ask for that.
+    if open.lease_until > now_ms {
+        return Ok(Claimed::Leased);
+    }
     let lease_until = match claimant.tenure {
-        Tenure::Lease(_) if open.lease_until > now_ms => return Ok(Claimed::Leased),
         Tenure::Lease(lease) => after_ms(now_ms, lease),
         Tenure::Lock => 0,
     };
@@ -154,17 +158,20 @@ fn read_work(connection: &Connection, job: JobKey, first: u32, last: u32) -> Res
     Ok(leads)
 }
 
-/// Renews leases; names those that are lost.
-pub(super) fn renew(connection: &Connection, held: Vec<Held>, lease: Duration) -> Result<Vec<Held>, LedgerError> {
+/// Renews leases; says of each what became of it.
+pub(super) fn renew(
+    connection: &Connection,
+    held: Vec<Held>,
+    lease: Duration,
+) -> Result<Vec<(Held, Renewal)>, LedgerError> {
     let sql = "UPDATE slices SET lease_until = ?4 WHERE job = ?1 AND n = ?2 AND epoch = ?3 AND open = 1";
     let lease_until = after_ms(clock::wall_ms(), lease);
-    let mut lost = Vec::new();
-    for slice in held {
-        if execute(connection, sql, (slice.job.0, slice.slice.0, slice.epoch.0, lease_until))? == 0 {
-            lost.push(slice);
-        }
+    let mut told = Vec::with_capacity(held.len());
+    for held in held {
+        let renewed = execute(connection, sql, (held.job.0, held.slice.0, held.epoch.0, lease_until))? > 0;
+        told.push((held, if renewed { Renewal::Renewed } else { Renewal::Lost }));
     }
-    Ok(lost)
+    Ok(told)
 }
 
 /// Gives a slice up, if it is still the caller's. Whoever gives it up announces it.
@@ -204,4 +211,64 @@ pub(super) fn close(connection: &Connection, held: Held) -> Result<Closing, Ledg
         tell_completed(connection, &read_stored(connection, held.job)?)?;
     }
     Ok(Closing::Closed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Fingerprint;
+    use crate::domain::JobId;
+    use crate::domain::Lead;
+    use crate::domain::WaterfallName;
+    use crate::domain::WorkerId;
+    use crate::domain::WorkspaceId;
+    use crate::jobs::Jobs;
+    use crate::jobs::NewJob;
+    use crate::jobs::NewLead;
+    use crate::jobs::Work;
+    use crate::store::Nature;
+    use crate::store::SqliteStore;
+
+    const LEASE: Tenure = Tenure::Lease(Duration::from_secs(3_600));
+
+    /// A job of one slice.
+    async fn job(store: &SqliteStore) -> JobKey {
+        let new = NewJob {
+            id: JobId::new("job_1"),
+            workspace: WorkspaceId::new("acme"),
+            work: Work::Enrich(WaterfallName::new("work_email")),
+            content: Fingerprint::of("job", []),
+            slice_size: 1,
+            campaign: None,
+            max_spend: None,
+            auto_resume: false,
+            reply: None,
+        };
+        let job = store.create_job(new).await.unwrap().key;
+        let load = store.begin_load(job).await.unwrap().unwrap();
+        let lead = NewLead { n: LeadNo(1), id: LeadId::new("1"), lead: Some(Lead::default()) };
+        store.load_leads(load, vec![lead]).await.unwrap();
+        store.seal_job(load).await.unwrap();
+        job
+    }
+
+    async fn claimed(store: &SqliteStore, job: JobKey, tenure: Tenure) -> Claimed {
+        let claimant = Claimant { worker: WorkerId::new("one"), tenure };
+        store.claim_slice(job, SliceNo(0), &claimant).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_running_lease_keeps_off_whoever_has_the_jobs_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("weir.db"), Nature::Paid).unwrap();
+        let job = job(&store).await;
+        let Claimed::Taken(leased) = claimed(&store, job, LEASE).await else { panic!("it is nobody's") };
+        assert!(matches!(claimed(&store, job, Tenure::Lock).await, Claimed::Leased));
+
+        store.release_slice(Held { job, slice: SliceNo(0), epoch: leased.epoch }).await.unwrap();
+        // One lock after the other is one owner after the other.
+        for tenure in [Tenure::Lock, Tenure::Lock, LEASE] {
+            assert!(matches!(claimed(&store, job, tenure).await, Claimed::Taken(_)), "{tenure:?}");
+        }
+    }
 }

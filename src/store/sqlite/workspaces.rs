@@ -4,13 +4,16 @@ use crate::domain::ProviderName;
 use crate::domain::Usd;
 use crate::domain::WorkspaceId;
 use crate::keys::StoredKey;
+use crate::keys::WorkspaceChange;
 use crate::keys::WorkspaceSettings;
 use crate::keys::Workspaces;
 use crate::ledger::Later;
 use crate::ledger::LedgerError;
 use crate::ledger::RechargeTerms;
+use crate::ledger::TermsRefused;
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::happenings::key_works;
+use crate::store::sqlite::recharges::forget_declines;
 use crate::store::sqlite::statements::after_ms;
 use crate::store::sqlite::statements::all;
 use crate::store::sqlite::statements::count;
@@ -26,11 +29,7 @@ use std::time::Duration;
 impl Workspaces for SqliteStore {
     fn workspace(&self, workspace: &WorkspaceId) -> Later<'_, Option<WorkspaceSettings>> {
         let workspace = workspace.clone();
-        Box::pin(self.read(move |connection| {
-            let sql = "SELECT plan, own_key_fallback, low_balance, recharge_below, recharge_amount, \
-                         recharge_cool_off, recharge_per_day, recharge_per_month FROM workspaces WHERE workspace = ?1";
-            find(connection, sql, [workspace.as_str()], read_settings)
-        }))
+        Box::pin(self.read(move |connection| find_settings(connection, &workspace)))
     }
 
     fn set_workspace(&self, workspace: &WorkspaceId, settings: WorkspaceSettings) -> Later<'_, ()> {
@@ -38,8 +37,20 @@ impl Workspaces for SqliteStore {
         Box::pin(self.write(move |connection| {
             transact(connection, |transaction| {
                 write_settings(transaction, &workspace, &settings)?;
+                forget_declines(transaction, &workspace)?;
                 grow_version(transaction)
             })
+        }))
+    }
+
+    fn change_workspace(
+        &self,
+        workspace: &WorkspaceId,
+        change: WorkspaceChange,
+    ) -> Later<'_, Result<WorkspaceSettings, TermsRefused>> {
+        let workspace = workspace.clone();
+        Box::pin(self.write(move |connection| {
+            transact(connection, |transaction| change_workspace(transaction, &workspace, &change))
         }))
     }
 
@@ -91,6 +102,12 @@ fn grow_version(connection: &Connection) -> Result<(), LedgerError> {
     execute(connection, "UPDATE counters SET value = value + 1 WHERE name = 'keys'", []).map(drop)
 }
 
+fn find_settings(connection: &Connection, workspace: &WorkspaceId) -> Result<Option<WorkspaceSettings>, LedgerError> {
+    let sql = "SELECT plan, own_key_fallback, low_balance, recharge_below, recharge_amount, recharge_cool_off, \
+                 recharge_per_day, recharge_per_month FROM workspaces WHERE workspace = ?1";
+    find(connection, sql, [workspace.as_str()], read_settings)
+}
+
 fn read_settings(row: &Row<'_>) -> rusqlite::Result<WorkspaceSettings> {
     Ok(WorkspaceSettings {
         plan: word(row, 0)?,
@@ -101,30 +118,46 @@ fn read_settings(row: &Row<'_>) -> rusqlite::Result<WorkspaceSettings> {
 }
 
 /// Reads terms from 5 columns, `first` and those behind it: `recharge_below`, `recharge_amount`,
-/// `recharge_cool_off`, `recharge_per_day`, `recharge_per_month`. Limits that nobody has set are the usual ones.
+/// `recharge_cool_off`, `recharge_per_day`, `recharge_per_month`.
 pub(super) fn read_terms(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<RechargeTerms>> {
-    let amount = |place: usize| optional_usd(row, first.saturating_add(place));
-    let Some((below, asked)) = amount(0)?.zip(amount(1)?) else { return Ok(None) };
-    let usual = RechargeTerms::usual(below, asked);
+    let read = |place: usize| optional_usd(row, first.saturating_add(place));
+    let Some((below, amount)) = read(0)?.zip(read(1)?) else { return Ok(None) };
     let cool_off_ms = row.get::<_, Option<i64>>(first.saturating_add(2))?;
     let cool_off = cool_off_ms.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or_default()));
-    Ok(Some(RechargeTerms {
-        cool_off: cool_off.unwrap_or(usual.cool_off),
-        per_day: amount(3)?.unwrap_or(usual.per_day),
-        per_month: amount(4)?.unwrap_or(usual.per_month),
-        ..usual
-    }))
+    Ok(Some(RechargeTerms { below, amount, cool_off, per_day: read(3)?, per_month: read(4)? }))
 }
 
-/// In place of the earlier ones, and what was declined under those is forgotten.
+/// Changes what is there now: the transaction has the store to itself.
+fn change_workspace(
+    connection: &Connection,
+    workspace: &WorkspaceId,
+    change: &WorkspaceChange,
+) -> Result<Result<WorkspaceSettings, TermsRefused>, LedgerError> {
+    let changed = change.apply(find_settings(connection, workspace)?.unwrap_or_default());
+    if let Ok(settings) = &changed {
+        write_settings(connection, workspace, settings)?;
+        if change.recharge.is_some() {
+            forget_declines(connection, workspace)?;
+        }
+        grow_version(connection)?;
+    }
+    Ok(changed)
+}
+
+/// In place of the earlier ones; what was declined under those still counts.
 fn write_settings(
     connection: &Connection,
     workspace: &WorkspaceId,
     settings: &WorkspaceSettings,
 ) -> Result<(), LedgerError> {
-    let sql = "INSERT OR REPLACE INTO workspaces (workspace, plan, own_key_fallback, low_balance, recharge_below, \
-                 recharge_amount, recharge_cool_off, recharge_per_day, recharge_per_month, recharge_declines) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0)";
+    let sql = "INSERT INTO workspaces (workspace, plan, own_key_fallback, low_balance, recharge_below, \
+                 recharge_amount, recharge_cool_off, recharge_per_day, recharge_per_month) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
+               ON CONFLICT (workspace) DO UPDATE SET plan = excluded.plan, \
+                 own_key_fallback = excluded.own_key_fallback, low_balance = excluded.low_balance, \
+                 recharge_below = excluded.recharge_below, recharge_amount = excluded.recharge_amount, \
+                 recharge_cool_off = excluded.recharge_cool_off, recharge_per_day = excluded.recharge_per_day, \
+                 recharge_per_month = excluded.recharge_per_month";
     let terms = settings.recharge;
     let values = (
         workspace.as_str(),
@@ -133,9 +166,9 @@ fn write_settings(
         settings.low_balance.map(Usd::nanos),
         terms.map(|terms| terms.below.nanos()),
         terms.map(|terms| terms.amount.nanos()),
-        terms.map(|terms| after_ms(0, terms.cool_off)),
-        terms.map(|terms| terms.per_day.nanos()),
-        terms.map(|terms| terms.per_month.nanos()),
+        terms.and_then(|terms| terms.cool_off).map(|cool_off| after_ms(0, cool_off)),
+        terms.and_then(|terms| terms.per_day).map(Usd::nanos),
+        terms.and_then(|terms| terms.per_month).map(Usd::nanos),
     );
     execute(connection, sql, values).map(drop)
 }

@@ -80,8 +80,9 @@ impl Record {
         let fitting: Vec<usize> = (0..self.0.len()).filter(|place| fits(&self.0[*place])).collect();
         let owed = fitting.iter().copied().find(|place| is_owed(&self.0[*place]));
         let place = owed.or(fitting.first().copied())?;
+        let amount = ended.owed.by_customer(ended.held.unwrap_or(Usd::ZERO));
         self.0[place].fate = match fate {
-            Fate::Commits(_) | Fate::CommitsTwice(_) => CallFate::Booked(end.clone(), ended.owed),
+            Fate::Commits(_) | Fate::CommitsTwice(_) => CallFate::Booked(end.clone(), amount),
             Fate::Fails(_) | Fate::NeverAsked => CallFate::Unbookable,
         };
         self.0.get(place)

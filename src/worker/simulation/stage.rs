@@ -7,6 +7,7 @@ use crate::domain::WorkerId;
 use crate::ledger::Boundary;
 use crate::ledger::JobKey;
 use crate::ledger::LeadNo;
+use crate::ledger::rules::Owed;
 use crate::store::memory::AttemptRow;
 use crate::store::memory::Fate;
 use crate::store::memory::MemoryStore;
@@ -155,14 +156,18 @@ impl Stage {
                 self.given_up.lock().unwrap().insert((lead.0, lead.1, ended.attempt.n.get()));
             }
             let is_owed = |call: &Call| match call.key_source {
-                KeySource::Own => ended.owed == Usd::ZERO,
-                KeySource::House => self.prices(&call.question, call.told).contains(&ended.owed),
+                KeySource::Own => ended.owed == Owed::NOTHING,
+                KeySource::House => match ended.owed {
+                    Owed::Amount(owed) => self.prices(&call.question, call.told).contains(&owed),
+                    // Each of these providers says what it takes.
+                    Owed::Held | Owed::ByHouse => false,
+                },
             };
             let mut record = self.record();
             let booked = record.book(worker, &person.domain, ended, fate, is_owed);
             if let Some(call) = booked.filter(|call| !is_owed(call)) {
                 let Call { question, told, .. } = call;
-                let what = format!("{} is owed for {question}, whose provider takes {told} credits", ended.owed);
+                let what = format!("{:?} is owed for {question}, whose provider takes {told} credits", ended.owed);
                 self.findings.report(Rule::G5Unbooked, what);
             }
         }

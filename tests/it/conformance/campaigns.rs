@@ -198,6 +198,23 @@ pub(super) async fn a_job_that_resumes_by_itself_activates_its_own(lab: Lab) {
     assert_eq!(listed(&lab, &acme()).await, ["spring: active, 1 jobs"]);
 }
 
+pub(super) async fn one_that_a_command_stopped_stays_so_when_a_top_up_resumes_its_job(lab: Lab) {
+    let new = NewJob { auto_resume: true, campaign: Some(spring()), ..new_job(acme(), "list") };
+    let job = lab.sealed(new, vec![new_lead(1)]).await;
+    let (job, _) = lab.own(&job, LEASE).await;
+    assert_eq!(lab.tell(job.begin(call(1, 1))).await, "refused unaffordable");
+    assert_eq!(lab.tell(job.finish(1, Status::Skipped, Reason::WalletEmpty)).await, "done");
+    assert_eq!(lab.store.close_slice(job.held()).await.unwrap(), Closing::Closed);
+    // It was stopped already, by the wallet: now the command counts.
+    assert!(!deactivate(&lab).await);
+
+    lab.top_up("10").await;
+    assert_eq!(lab.store.auto_resume().await.unwrap(), Some(job.stored.key));
+    assert_eq!(listed(&lab, &acme()).await, ["spring: inactive, 1 jobs"]);
+    lab.store.resume_job(job.stored.key).await.unwrap();
+    assert_eq!(listed(&lab, &acme()).await, ["spring: active, 1 jobs"]);
+}
+
 pub(super) async fn of_many_who_resume_at_once_one_activates_it(lab: Lab) {
     let job = job_in(&lab, new_job(acme(), "list"), "spring", 1).await;
     assert!(deactivate(&lab).await);

@@ -34,7 +34,7 @@ pub(super) async fn a_workspace_keeps_its_settings(lab: Lab) {
         plan: WorkspacePlan::Unlimited,
         own_key_fallback: OwnKeyFallback::House,
         low_balance: Some(usd("7.5")),
-        recharge: Some(RechargeTerms { cool_off: HOUR, ..RechargeTerms::usual(usd("10"), usd("50")) }),
+        recharge: Some(RechargeTerms { cool_off: Some(HOUR), ..RechargeTerms::usual(usd("10"), usd("50")) }),
     };
     for settings in [own, WorkspaceSettings::new()] {
         lab.store.set_workspace(&acme(), settings.clone()).await.unwrap();

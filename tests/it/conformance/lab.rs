@@ -15,6 +15,7 @@ use weir::domain::{Draft, Ending, Fingerprint, JobId, KeySource, Lead, LeadId, O
 use weir::domain::{ProviderName, Query, Reason, Run, Status, Step, Tokens, Unwritten, Usd, Verdict, WaterfallName};
 use weir::domain::{WorkerId, WorkspaceId, Writing};
 use weir::jobs::{Claim, Claimant, Claimed, Held, JobState, LeadWork, Load, NewJob, NewLead, StoredJob, Tenure, Work};
+use weir::ledger::rules::Owed;
 use weir::ledger::{Answer, Begin, Booking, Boundary, Committed, Ended, Epoch, JobKey, LeadKey, LeadNo, LedgerError};
 use weir::ledger::{Pending, SliceNo, Then};
 use weir::store::Store;
@@ -357,7 +358,7 @@ impl Job {
         let fingerprint = self.fingerprint(call);
         // Whoever took the attempt over does not know its price: both must settle alike.
         let held = (!call.lead.is_multiple_of(2)).then(|| usd(call.price));
-        Ended { attempt, fingerprint, owed: usd(owed), held, config_version: config_version() }
+        Ended { attempt, fingerprint, owed: Owed::Amount(usd(owed)), held, config_version: config_version() }
     }
 
     fn fingerprint(&self, call: Call) -> Fingerprint {

@@ -9,11 +9,17 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use weir::domain::WorkspaceId;
+use weir::keys::OwnKeyFallback;
+use weir::keys::WorkspaceChange;
+use weir::keys::WorkspacePlan;
 use weir::keys::WorkspaceSettings;
 use weir::ledger::Declined;
+use weir::ledger::MOST_DECLINES;
+use weir::ledger::RechargeChange;
 use weir::ledger::RechargeState;
 use weir::ledger::RechargeTerms;
 use weir::ledger::StoredRecharge;
+use weir::ledger::TermsRefused;
 use weir::store::Store;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -21,12 +27,31 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Of a wallet that is never full enough: 25 USD, and at once again.
 fn terms() -> RechargeTerms {
-    RechargeTerms { cool_off: Duration::ZERO, ..RechargeTerms::usual(usd("1000"), usd("25")) }
+    RechargeTerms { cool_off: Some(Duration::ZERO), ..RechargeTerms::usual(usd("1000"), usd("25")) }
 }
 
 async fn agree(lab: &Lab, recharge: Option<RechargeTerms>) {
     let settings = WorkspaceSettings { recharge, ..WorkspaceSettings::new() };
     lab.store.set_workspace(&acme(), settings).await.unwrap();
+}
+
+/// Of threshold and amount.
+fn set(below: Option<&str>, amount: Option<&str>) -> RechargeChange {
+    let (below, amount) = (below.map(usd), amount.map(usd));
+    RechargeChange::Set { below, amount, cool_off: None, per_day: None, per_month: None }
+}
+
+fn of_recharge(change: RechargeChange) -> WorkspaceChange {
+    WorkspaceChange { recharge: Some(change), ..WorkspaceChange::default() }
+}
+
+async fn change(lab: &Lab, change: WorkspaceChange) -> Result<WorkspaceSettings, TermsRefused> {
+    lab.store.change_workspace(&acme(), change).await.unwrap()
+}
+
+/// Declined in a row.
+async fn declines(lab: &Lab) -> u32 {
+    lab.store.recharge_declines(&acme()).await.unwrap()
 }
 
 /// How many wallets ask now.
@@ -119,6 +144,7 @@ pub(super) async fn a_request_is_paid_once_by_its_own_reference(lab: Lab) {
 }
 
 pub(super) async fn three_declines_in_a_row_turn_the_asking_off(lab: Lab) {
+    assert_eq!(declines(&lab).await, 0);
     agree(&lab, Some(terms())).await;
     assert_eq!(decline(&lab, "unheard of").await, Declined::NotInFlight);
     assert_eq!(ask_in_vain(&lab).await, Declined::Counted);
@@ -131,9 +157,16 @@ pub(super) async fn three_declines_in_a_row_turn_the_asking_off(lab: Lab) {
     let asked = "recharge_requested acme: 25";
     assert_eq!(lab.happenings().await, [asked, asked, asked, "recharge_failed acme: 25"]);
 
+    // What has nothing to do with it does not turn it on.
+    let unlimited = WorkspaceChange { plan: Some(WorkspacePlan::Unlimited), ..WorkspaceChange::default() };
+    assert_eq!(change(&lab, unlimited).await.unwrap().recharge, Some(terms()));
+    assert_eq!((ask(&lab).await, declines(&lab).await), (0, MOST_DECLINES));
     // The same terms, agreed to anew.
+    assert_eq!(change(&lab, of_recharge(set(None, Some("25")))).await.unwrap().recharge, Some(terms()));
+    assert_eq!(declines(&lab).await, 0);
+    assert_eq!((ask_in_vain(&lab).await, declines(&lab).await), (Declined::Counted, 1));
     agree(&lab, Some(terms())).await;
-    assert_eq!(ask_in_vain(&lab).await, Declined::Counted);
+    assert_eq!(declines(&lab).await, 0);
     let nobody = WorkspaceId::new("globex");
     assert_eq!(lab.store.decline_recharge(&nobody, &reference).await.unwrap(), Declined::NotInFlight);
 }
@@ -145,6 +178,7 @@ pub(super) async fn money_after_all_turns_the_asking_on(lab: Lab) {
     }
     assert_eq!(ask(&lab).await, 1);
     pay(&lab).await;
+    assert_eq!(declines(&lab).await, 0);
     for expected in [Declined::Counted, Declined::Counted, Declined::TurnedOff] {
         assert_eq!(ask_in_vain(&lab).await, expected);
     }
@@ -157,7 +191,7 @@ pub(super) async fn money_after_all_turns_the_asking_on(lab: Lab) {
 }
 
 pub(super) async fn the_next_request_waits_for_the_cool_off(lab: Lab) {
-    let slow = RechargeTerms { cool_off: HOUR, ..terms() };
+    let slow = RechargeTerms { cool_off: Some(HOUR), ..terms() };
     agree(&lab, Some(slow)).await;
     assert_eq!(ask(&lab).await, 1);
     pay(&lab).await;
@@ -169,7 +203,8 @@ pub(super) async fn the_next_request_waits_for_the_cool_off(lab: Lab) {
 }
 
 pub(super) async fn no_more_is_asked_for_than_a_day_and_a_month_allow(lab: Lab) {
-    let up_to = |day: &str, month: &str| RechargeTerms { per_day: usd(day), per_month: usd(month), ..terms() };
+    let up_to =
+        |day: &str, month: &str| RechargeTerms { per_day: Some(usd(day)), per_month: Some(usd(month)), ..terms() };
     agree(&lab, Some(up_to("50", "1000"))).await;
     // What was declined does not count.
     assert_eq!(ask_in_vain(&lab).await, Declined::Counted);
@@ -184,10 +219,67 @@ pub(super) async fn no_more_is_asked_for_than_a_day_and_a_month_allow(lab: Lab) 
     assert_eq!(ask(&lab).await, 1);
 }
 
+pub(super) async fn of_many_changes_at_once_none_is_lost(lab: Lab) {
+    let settled = WorkspaceSettings {
+        plan: WorkspacePlan::Unlimited,
+        own_key_fallback: OwnKeyFallback::House,
+        low_balance: Some(usd("7.5")),
+        recharge: Some(RechargeTerms::usual(usd("5"), usd("25"))),
+    };
+    let nothing = WorkspaceChange::default;
+    for n in 0..16 {
+        let workspace = WorkspaceId::new(format!("globex-{n}"));
+        let mut changes = JoinSet::new();
+        for change in [
+            WorkspaceChange { plan: Some(settled.plan), ..nothing() },
+            WorkspaceChange { own_key_fallback: Some(settled.own_key_fallback), ..nothing() },
+            WorkspaceChange { low_balance: settled.low_balance, ..nothing() },
+            of_recharge(set(Some("5"), Some("25"))),
+        ] {
+            let (store, workspace) = (Arc::clone(&lab.store), workspace.clone());
+            changes.spawn(async move { store.change_workspace(&workspace, change).await.unwrap().unwrap() });
+        }
+        let answers = changes.join_all().await;
+        assert!(answers.contains(&settled), "the last of them has made it all: {answers:?}");
+        assert_eq!(lab.store.workspace(&workspace).await.unwrap(), Some(settled.clone()));
+    }
+}
+
+pub(super) async fn a_change_leaves_the_rest_alone_and_a_refused_one_everything(lab: Lab) {
+    let version = lab.store.keys_version().await.unwrap();
+    assert_eq!(change(&lab, of_recharge(set(Some("5"), None))).await, Err(TermsRefused::Incomplete));
+    assert_eq!(lab.store.workspace(&acme()).await.unwrap(), None);
+    assert_eq!(lab.store.keys_version().await.unwrap(), version);
+
+    // As much as is usual for the first amount, but said.
+    let per_day = RechargeChange::Set {
+        below: Some(usd("5")),
+        amount: Some(usd("20")),
+        cool_off: None,
+        per_day: Some(usd("200")),
+        per_month: None,
+    };
+    let said = RechargeTerms { per_day: Some(usd("200")), ..RechargeTerms::usual(usd("5"), usd("20")) };
+    assert_eq!(change(&lab, of_recharge(per_day)).await.unwrap().recharge, Some(said));
+    assert!(lab.store.keys_version().await.unwrap() > version);
+    let more = RechargeTerms { amount: usd("50"), ..said };
+    assert_eq!(change(&lab, of_recharge(set(None, Some("50")))).await.unwrap().recharge, Some(more));
+    let refused = TermsRefused::PerDay(RechargeTerms { amount: usd("201"), ..said });
+    let too_much = WorkspaceChange { low_balance: Some(usd("1")), ..of_recharge(set(None, Some("201"))) };
+    assert_eq!(change(&lab, too_much).await, Err(refused));
+    let settled = WorkspaceSettings { recharge: Some(more), ..WorkspaceSettings::new() };
+    assert_eq!(lab.store.workspace(&acme()).await.unwrap(), Some(settled));
+
+    let off = WorkspaceChange { low_balance: Some(usd("1")), ..of_recharge(RechargeChange::Off) };
+    let settled = WorkspaceSettings { low_balance: Some(usd("1")), ..WorkspaceSettings::new() };
+    assert_eq!(change(&lab, off).await, Ok(settled.clone()));
+    assert_eq!(lab.store.workspace(&acme()).await.unwrap(), Some(settled));
+}
+
 /// What takes requests days: `age` makes all that has been asked and answered so much older.
 pub(crate) async fn requests_in_time(store: Arc<dyn Store>, age: impl AsyncFn(Duration)) {
     let lab = Lab::new(store);
-    agree(&lab, Some(RechargeTerms { cool_off: HOUR, ..terms() })).await;
+    agree(&lab, Some(RechargeTerms { cool_off: Some(HOUR), ..terms() })).await;
     assert_eq!(ask(&lab).await, 1);
     let first = lab.store.take_happenings(10, HOUR).await.unwrap();
     age(MINUTE * 15).await;
@@ -209,7 +301,7 @@ pub(crate) async fn requests_in_time(store: Arc<dyn Store>, age: impl AsyncFn(Du
         assert_eq!(ask(&lab).await, asked, "{time} minutes later");
     }
     pay(&lab).await;
-    agree(&lab, Some(RechargeTerms { per_day: usd("50"), per_month: usd("75"), ..terms() })).await;
+    agree(&lab, Some(RechargeTerms { per_day: Some(usd("50")), per_month: Some(usd("75")), ..terms() })).await;
     for (days, asked) in [(0, 0), (1, 1), (1, 0), (30, 1)] {
         age(DAY * days).await;
         assert_eq!(ask(&lab).await, asked, "{days} days later");
@@ -217,5 +309,20 @@ pub(crate) async fn requests_in_time(store: Arc<dyn Store>, age: impl AsyncFn(Du
             pay(&lab).await;
         }
     }
+    an_answer_that_comes_late_counts_from_then_on(&lab, age).await;
     lab.assert_sound().await;
+}
+
+async fn an_answer_that_comes_late_counts_from_then_on(lab: &Lab, age: impl AsyncFn(Duration)) {
+    age(DAY * 30).await;
+    agree(lab, Some(RechargeTerms { per_day: Some(usd("25")), ..terms() })).await;
+    assert_eq!(ask(lab).await, 1);
+    age(DAY - MINUTE).await;
+    // The same request.
+    assert_eq!(ask(lab).await, 1);
+    pay(lab).await;
+    for (time, asked) in [(MINUTE * 2, 0), (DAY - MINUTE * 3, 0), (MINUTE, 1)] {
+        age(time).await;
+        assert_eq!(ask(lab).await, asked, "{time:?} later");
+    }
 }

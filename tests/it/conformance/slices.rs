@@ -16,6 +16,7 @@ use weir::domain::Status;
 use weir::jobs::Closing;
 use weir::jobs::JobState;
 use weir::jobs::NewLead;
+use weir::jobs::Renewal;
 use weir::jobs::Tenure;
 use weir::ledger::LeadNo;
 use weir::ledger::SliceNo;
@@ -44,9 +45,11 @@ pub(super) async fn a_lapsed_lease_is_taken_over(lab: Lab) {
     find_nothing(&lab, &newer, 1).await;
 }
 
-pub(super) async fn the_jobs_lock_overrides_every_lease(lab: Lab) {
+pub(super) async fn a_running_lease_keeps_off_whoever_has_the_jobs_lock(lab: Lab) {
     let job = lab.sliced("list", 1).await;
-    assert_eq!(lab.tell_claim(&job, LEASE).await, "taken");
+    let (leased, _) = lab.own(&job, LEASE).await;
+    assert_eq!(lab.tell_claim(&job, Tenure::Lock).await, "leased");
+    lab.store.release_slice(leased.held()).await.unwrap();
     assert_eq!(lab.tell_claim(&job, Tenure::Lock).await, "taken");
     assert_eq!(lab.tell_claim(&job, Tenure::Lock).await, "taken");
     assert_eq!(lab.tell_claim(&job, LEASE).await, "taken");
@@ -58,6 +61,7 @@ pub(super) async fn a_claim_sets_the_job_to_work(lab: Lab) {
     let (job, claim) = lab.own(&job, LEASE).await;
     assert_eq!((claim.state, lab.state(&job).await), (JobState::Running, JobState::Running));
     assert!(lab.store.cancel_job(job.stored.key).await.unwrap());
+    lab.store.release_slice(job.held()).await.unwrap();
     let (job, claim) = lab.own(&job, Tenure::Lock).await;
     assert_eq!((claim.state, lab.state(&job).await), (JobState::Cancelled, JobState::Cancelled));
 }
@@ -72,7 +76,8 @@ pub(super) async fn renewing_names_what_is_lost_and_keeps_the_rest(lab: Lab) {
     assert_eq!(lab.store.close_slice(closed.held()).await.unwrap(), Closing::Closed);
 
     let held = vec![kept.held(), lost.held(), closed.held()];
-    assert_eq!(lab.store.renew_slices(held, HOUR).await.unwrap(), [lost.held(), closed.held()]);
+    let told = [(kept.held(), Renewal::Renewed), (lost.held(), Renewal::Lost), (closed.held(), Renewal::Lost)];
+    assert_eq!(lab.store.renew_slices(held, HOUR).await.unwrap(), told);
     assert_eq!(lab.tell_claim(&kept, LEASE).await, "leased");
 }
 

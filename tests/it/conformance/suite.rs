@@ -2,6 +2,7 @@
 //! audited at the end.
 
 use crate::conformance::Lab;
+use crate::conformance::askings;
 use crate::conformance::cache;
 use crate::conformance::campaigns;
 use crate::conformance::copy;
@@ -10,10 +11,12 @@ use crate::conformance::holds;
 use crate::conformance::keys;
 use crate::conformance::leads;
 use crate::conformance::loads;
+use crate::conformance::owed;
 use crate::conformance::recharges;
 use crate::conformance::runs;
 use crate::conformance::settlements;
 use crate::conformance::slices;
+use crate::conformance::slices_close;
 use crate::conformance::stale;
 use crate::conformance::waits;
 use crate::conformance::wallets;
@@ -58,6 +61,17 @@ fn add_money(suite: &mut Suite) {
     suite.add(holds::an_own_key_binds_no_money);
     suite.add(holds::a_cancelled_job_begins_nothing_and_still_settles);
     suite.add(holds::an_older_owner_writes_nothing);
+
+    suite.add(owed::its_own_owner_pays_what_was_held);
+    suite.add(owed::an_attempt_that_was_taken_up_costs_its_hold_whatever_the_price_is_today);
+    suite.add(owed::what_was_held_is_paid_at_a_cap_and_from_the_last_cent);
+    suite.add(owed::what_was_held_is_owed_also_when_it_has_been_given_back);
+    suite.add(owed::what_was_held_is_the_houses_loss_where_the_step_was_paid_since);
+    suite.add(owed::what_an_overtaken_owner_was_not_told_is_handed_on_as_what_was_held);
+    suite.add(owed::what_was_not_told_of_an_expired_hold_is_counted_once);
+    suite.add(owed::that_nobody_said_it_stands_in_the_trail);
+    suite.add(owed::what_is_begun_and_dropped_costs_the_customer_nothing_and_the_house_perhaps_its_hold);
+    suite.add(owed::what_is_dropped_and_was_learned_has_cost_what_was_learned);
 
     suite.add(settlements::a_step_settled_twice_is_charged_once);
     suite.add(settlements::what_is_not_owed_is_given_back);
@@ -110,6 +124,7 @@ fn add_campaigns(suite: &mut Suite) {
     suite.add(campaigns::they_are_listed_by_name_with_their_jobs);
     suite.add(campaigns::resume_activates_one_that_can_be_paid_again_and_tells_it);
     suite.add(campaigns::a_job_that_resumes_by_itself_activates_its_own);
+    suite.add(campaigns::one_that_a_command_stopped_stays_so_when_a_top_up_resumes_its_job);
     suite.add(campaigns::of_many_who_resume_at_once_one_activates_it);
 
     suite.add(recharges::of_many_who_ask_at_once_one_does);
@@ -119,6 +134,8 @@ fn add_campaigns(suite: &mut Suite) {
     suite.add(recharges::money_after_all_turns_the_asking_on);
     suite.add(recharges::the_next_request_waits_for_the_cool_off);
     suite.add(recharges::no_more_is_asked_for_than_a_day_and_a_month_allow);
+    suite.add(recharges::of_many_changes_at_once_none_is_lost);
+    suite.add(recharges::a_change_leaves_the_rest_alone_and_a_refused_one_everything);
 }
 
 fn add_jobs(suite: &mut Suite) {
@@ -160,9 +177,14 @@ fn add_jobs(suite: &mut Suite) {
 }
 
 fn add_work(suite: &mut Suite) {
+    suite.add(slices_close::of_slices_that_close_at_once_the_last_completes_their_job);
+    suite.add(slices_close::a_hold_that_is_left_behind_expires_however_its_job_has_ended);
+    suite.add(slices_close::a_hold_of_a_job_that_goes_on_is_counted_once);
+    suite.add(slices_close::slices_of_a_cancelled_job_are_announced_again_until_it_has_ended);
+
     suite.add(slices::a_running_lease_keeps_others_off);
     suite.add(slices::a_lapsed_lease_is_taken_over);
-    suite.add(slices::the_jobs_lock_overrides_every_lease);
+    suite.add(slices::a_running_lease_keeps_off_whoever_has_the_jobs_lock);
     suite.add(slices::a_claim_sets_the_job_to_work);
     suite.add(slices::renewing_names_what_is_lost_and_keeps_the_rest);
     suite.add(slices::a_slice_that_was_given_up_is_anybodys);
@@ -196,6 +218,16 @@ fn add_work(suite: &mut Suite) {
 }
 
 fn add_copy(suite: &mut Suite) {
+    suite.add(askings::where_answers_are_not_reused_nobody_waits);
+    suite.add(askings::a_page_that_fails_for_one_fails_for_all_who_want_it);
+    suite.add(askings::what_failed_but_for_the_page_is_asked_for_anew);
+    suite.add(askings::a_page_that_was_read_is_known_however_it_fails_later);
+    suite.add(askings::an_asking_counts_while_its_owner_lives);
+    suite.add(askings::an_asking_counts_no_longer_than_its_hold);
+    suite.add(askings::a_page_that_another_has_by_now_is_not_called_again);
+    suite.add(askings::a_page_that_is_taken_up_is_asked_for_by_its_new_owner);
+    suite.add(askings::a_page_that_another_asked_for_in_vain_meanwhile_is_not_called_again_either);
+
     suite.add(copy::a_copy_job_is_found_as_it_was_created);
     suite.add(copy::each_of_identical_leads_is_written_for);
     suite.add(copy::what_an_attempt_brought_stands_in_its_trail);

@@ -4,6 +4,7 @@
 use crate::enrich::folder::Config;
 use crate::enrich::folder::Folder;
 use crate::enrich::folder::key_variable;
+use crate::enrich::lists;
 use crate::enrich::lists::endings;
 use crate::enrich::lists::list_of;
 use crate::enrich::lists::rows;
@@ -57,6 +58,9 @@ const REFUSALS: &[(&str, &[&str])] = &[
     ("{start} --purpose cold", &["--purpose", "live or warmup"]),
     ("{start} --max-output-tokens 0", &["--max-output-tokens"]),
     ("{start} -o ./leads.csv", &["leads.csv", "the list itself"]),
+    ("{start} -o ./brief.txt", &["brief.txt", "the file of instructions"]),
+    ("{start} --estimate", &["--estimate", "--budget"]),
+    ("{start} --keep-limits", &["--keep-limits", "--sandbox"]),
     ("{start} --map company=Firma", &["--map company=Firma", "no such column"]),
 ];
 
@@ -169,6 +173,30 @@ fn with_the_sandbox_it_needs_neither_keys_nor_a_configuration() {
     folder.run(&words(line)).done();
     assert!(folder.read("leads.copy.csv") == written, "the same command wrote another list");
     assert_eq!(folder.json(&["wallet", "ledger", "sandbox", "--sandbox"]).len(), ledger.len());
+}
+
+#[test]
+fn an_enriched_list_is_written_for_as_it_is_and_no_column_stands_twice() {
+    let (folder, list) = (Folder::empty(), list_of(&[(3, "hit"), (1, "miss")]));
+    folder.write("leads.csv", &list);
+    folder.write("brief.txt", "Write to {email}.");
+    folder.run(&words("enrich leads.csv --sandbox")).done();
+    let enriched = folder.read("leads.enriched.csv");
+    let line = "copy leads.enriched.csv --model gpt-5.4-mini --instructions brief.txt --sandbox";
+    folder.run(&words(line)).done();
+
+    let written = folder.read("leads.enriched.copy.csv");
+    let copied =
+        ["weir_copy_status", "weir_copy_reason", ADDED[2], ADDED[3], "weir_copy_cost_usd", "weir_copy_attempts"];
+    assert_eq!(header(&written), [header(&list), lists::ADDED.to_vec(), copied.to_vec()].concat());
+    for (before, row) in rows(&enriched).iter().zip(rows(&written)) {
+        assert!(before.iter().all(|(column, cell)| row[column] == *cell), "{row:?}");
+        assert_eq!((row["weir_copy_status"].as_str(), row["weir_body"].is_empty()), ("written", false), "{row:?}");
+    }
+    assert_eq!(endings(&written), endings(&enriched));
+
+    folder.run(&words("enrich leads.enriched.copy.csv --sandbox")).assert_refused(&["`weir_email` already"]);
+    folder.run(&words(&line.replace("enriched", "enriched.copy"))).assert_refused(&["`weir_copy_status` already"]);
 }
 
 #[test]

@@ -42,6 +42,8 @@ pub(crate) enum Stop {
     Replies,
     /// From the first AMQP message that a client publishes under this routing key.
     Publish(&'static str),
+    /// From the first piece of what a client sends in which this text stands.
+    Text(&'static str),
     /// From the first acknowledgement of a message from this AMQP queue.
     Ack(&'static str),
 }
@@ -132,7 +134,7 @@ async fn connect(client: TcpStream, server: String, stop: Stop, dam: Arc<Dam>) -
             carried = copy(&mut from_client, &mut to_server) => carried.map(drop),
             carried = carry(from_server, to_client, stop, &dam) => carried,
         },
-        Stop::Requests | Stop::Publish(_) | Stop::Ack(_) => tokio::select! {
+        Stop::Requests | Stop::Publish(_) | Stop::Ack(_) | Stop::Text(_) => tokio::select! {
             carried = carry(from_client, to_server, stop, &dam) => carried,
             carried = copy(&mut from_server, &mut to_client) => carried.map(drop),
         },
@@ -166,7 +168,7 @@ impl Watcher {
     /// How much of what has come is looked at next; `None` until there is more.
     fn next_piece(&self, unread: &[u8]) -> Option<usize> {
         match self.stop {
-            Stop::Requests | Stop::Replies => (!unread.is_empty()).then_some(unread.len()),
+            Stop::Requests | Stop::Replies | Stop::Text(_) => (!unread.is_empty()).then_some(unread.len()),
             Stop::Publish(_) | Stop::Ack(_) => next_frame(unread),
         }
     }
@@ -174,6 +176,7 @@ impl Watcher {
     fn stops_at(&mut self, piece: &[u8]) -> bool {
         match self.stop {
             Stop::Requests | Stop::Replies => true,
+            Stop::Text(text) => piece.windows(text.len()).any(|part| part == text.as_bytes()),
             Stop::Publish(key) => {
                 // Behind the exchange's name.
                 let is_meant = |method: Method<'_>| method.id == PUBLISH && method.text(1) == Some(key.as_bytes());

@@ -62,8 +62,8 @@ fn bad_messages() -> Vec<Bad> {
         (JOB, known("workspace_id", json!("beta")), "conflict", "another workspace"),
     ];
     let of_enrich = cases.map(|(kind, body, reason, named)| Bad { routing_key: "enrich", kind, body, reason, named });
-    let resume = json!({"job_id": "unheard-of", "action": "resume"}).to_string();
-    let of_control = Bad { routing_key: "control", kind: CONTROL, body: resume, reason: "invalid", named: "job_id" };
+    let resume = json!({"job_id": "known", "action": "resume", "max_spend": "3"}).to_string();
+    let of_control = Bad { routing_key: "control", kind: CONTROL, body: resume, reason: "invalid", named: "max_spend" };
     of_enrich.into_iter().chain([of_control]).collect()
 }
 
@@ -110,6 +110,25 @@ async fn what_cannot_be_done_lies_in_weir_dead_with_its_reason_and_what_comes_tw
     assert_eq!((heard.len(), told(&heard, COMPLETED).len()), (5 + 2, 2));
     assert_eq!(stage.sandbox.calls().len(), 10);
     assert_eq!(stage.json(&["jobs", "list"]).await.len(), 2);
+    stage.assert_no_work_is_left().await;
+    stage.assert_audit_is_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_that_overtakes_its_job_stops_it_all_the_same() {
+    let mut stage = Stage::new(Config::default(), &[]).await;
+    stage.limit_finds(5);
+    stage.top_up("acme", "5").await;
+    let worker = stage.worker().await;
+    stage.control(CONTROL, &json!({"job_id": "late", "action": "cancel"})).await;
+    let waits = async || worker.log().contains("job_id names no job").then_some(());
+    eventually("a cancel that waits for its job", PATIENCE, waits).await;
+
+    stage.submit(&job("late", &[(200, "hit")])).await;
+    let heard = results(&stage.until_completed(&["late"]).await);
+    assert_eq!(heard.len(), 200);
+    assert!(heard.iter().any(|result| result["reason"] == "cancelled"), "{}", endings(&heard));
+    assert_eq!(stage.job("late").await["state"], "cancelled");
     stage.assert_no_work_is_left().await;
     stage.assert_audit_is_clean().await;
 }

@@ -178,3 +178,45 @@ async fn while_nobody_can_read_pages_copy_is_written_without_and_the_trail_says_
     stage.assert_all_end_well(&mut workers).await;
     stage.assert_audit_is_clean().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_fails_is_asked_for_once_by_all_who_want_it_and_the_trail_says_why() {
+    let stage = Stage::new(CONFIG, &["--latency", "300"]).await;
+    stage.top_up("acme", "5").await;
+    let mut workers = [stage.worker().await, stage.worker().await];
+    stage.submit_copy(&at(live("job-1", GPT, &[(20, "hit")]), "slow.hit.test")).await;
+    let results = copies(&stage.until_completed(&["job-1"]).await);
+    assert_eq!(endings(&results), "20 written/none");
+    for result in &results {
+        assert_eq!(attempt(result, "scrape")["outcome"], "bad_request", "{result}");
+        assert!(!result["body"].as_str().unwrap().contains(HAS_READ), "{result}");
+    }
+    let called = results.iter().filter(|result| attempt(result, "scrape")["cached"] == false);
+    assert_eq!((called.count(), stage.sandbox.count_of("firecrawl", "scrape")), (1, 1));
+    assert_eq!(stage.spent("acme").await, stage.billed());
+    stage.assert_all_end_well(&mut workers).await;
+    stage.assert_audit_is_clean().await;
+}
+
+/// More of them than open its breaker, were they its own failures.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_too_large_to_be_read_say_nothing_of_who_reads_pages() {
+    let stage = Stage::new(CONFIG, &[]).await;
+    stage.top_up("acme", "5").await;
+    let mut workers = [stage.worker().await];
+    stage.submit_copy(&live("large", GPT, &[(12, "huge")])).await;
+    let large = copies(&stage.until_completed(&["large"]).await);
+    stage.submit_copy(&live("usual", GPT, &[(3, "hit")])).await;
+    let usual = copies(&stage.until_completed(&["usual"]).await);
+    assert_eq!([endings(&large), endings(&usual)], ["12 written/none", "3 written/none"]);
+    for result in &large {
+        let scrape = attempt(result, "scrape");
+        assert_eq!((&scrape["outcome"], amount(&scrape["cost"])), (&json!("bad_request"), Decimal::ZERO), "{result}");
+    }
+    assert_eq!(readers(&usual.iter().collect::<Vec<_>>()), (3, 0));
+    // Each was billed, and nobody can say how much: at most five credits.
+    let lost = metric(&workers[0].metrics().await, r#"weir_house_loss_usd_total{provider="firecrawl"}"#);
+    assert_eq!(lost.to_string(), "0.3");
+    stage.assert_all_end_well(&mut workers).await;
+    stage.assert_audit_is_clean().await;
+}

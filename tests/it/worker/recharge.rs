@@ -44,11 +44,22 @@ async fn next_request(stage: &Stage, workspace: &str) -> (Value, Vec<Received>) 
     (request, heard)
 }
 
-/// Hears everything until all wallets have been looked at once more: those of a new workspace, and it is behind the
-/// others, asks for money.
+/// Hears everything that is told once all wallets have been looked at once more: a new workspace, and it is behind the
+/// others, has asked for money by then. Workers tell what they take in any order, so nothing may wait to be told.
 async fn one_more_round(stage: &Stage, newcomer: &str) -> Vec<Received> {
     ask_below(stage, newcomer, "1", "1", &[]).await;
-    next_request(stage, newcomer).await.1
+    let asked = async || (stored(stage, newcomer).await == 1).then_some(());
+    eventually("the newcomer's request", PATIENCE, asked).await;
+    let session = Session::with(&stage.database).await;
+    let all_is_told = async || (session.rows("happenings").await == 0).then_some(());
+    eventually("an empty outbox", PATIENCE, all_is_told).await;
+    stage.take_rest(EVENTS).await
+}
+
+/// How often a workspace has asked for money, by the store.
+async fn stored(stage: &Stage, workspace: &str) -> usize {
+    let of_wallet = "recharges r JOIN accounts a ON a.id = r.account WHERE a.workspace";
+    Session::with(&stage.database).await.rows(&format!("{of_wallet} = '{workspace}'")).await
 }
 
 fn reference(request: &Value) -> &str {
@@ -96,9 +107,7 @@ async fn two_hundred_jobs_at_once_ask_for_money_once_and_answers_that_race_are_b
     heard.extend(one_more_round(&stage, "zeta").await);
     assert_eq!(requests(&heard, "acme"), [asked]);
     assert_eq!(shown(&stage, "acme").await["auto_recharge_in_flight"], Value::Null);
-    let session = Session::with(&stage.database).await;
-    assert_eq!(session.rows("recharges r JOIN accounts a ON a.id = r.account WHERE a.workspace = 'acme'").await, 1);
-    drop(session);
+    assert_eq!(stored(&stage, "acme").await, 1);
     let ledger = stage.ledger("acme").await;
     let booked: Vec<&Value> =
         ledger.iter().filter(|entry| entry["kind"] == "top_up").map(|entry| &entry["amount"]).collect();
@@ -135,9 +144,15 @@ async fn a_recharge_that_is_declined_three_times_has_failed_once_and_is_asked_fo
 
     let heard = one_more_round(&stage, "zeta").await;
     assert_eq!((requests(&heard, "acme").len(), count_of(&heard, FAILED)), (0, 0));
+    assert_eq!(stored(&stage, "acme").await, 3);
     let show = shown(&stage, "acme").await;
     assert_eq!((&show["auto_recharge_declined"], &show["auto_recharge_in_flight"]), (&json!(3), &Value::Null));
     assert_eq!(stage.balance("acme").await, usd("0"));
+
+    // What has nothing to do with it does not turn it on.
+    stage.set_workspace("acme", &["--low-balance", "1.00"]).await;
+    assert!(requests(&one_more_round(&stage, "zeta-2").await, "acme").is_empty());
+    assert_eq!(stored(&stage, "acme").await, 3);
 
     ask_below(&stage, "acme", "3", "5", &[]).await;
     let (asked, _) = next_request(&stage, "acme").await;
@@ -163,6 +178,7 @@ async fn no_more_is_asked_for_than_a_workspace_allows_within_a_day() {
     let paid = async || (stage.balance("acme").await == usd("10")).then_some(());
     eventually("the money that was asked for", PATIENCE, paid).await;
     assert!(requests(&one_more_round(&stage, "zeta").await, "acme").is_empty());
+    assert_eq!(stored(&stage, "acme").await, 2);
     assert_eq!(shown(&stage, "acme").await["auto_recharge_in_flight"], Value::Null);
     stage.assert_all_end_well(&mut workers).await;
     stage.assert_audit_is_clean().await;
@@ -176,7 +192,7 @@ async fn a_wallet_that_is_spent_says_how_fast_and_until_when_and_so_does_the_ala
     let mut workers = [stage.worker().await];
     stage.broker.listen(EVENTS).await;
     let fresh = stage.json(&["wallet", "show", "acme"]).await.remove(0);
-    assert_eq!((&fresh["burn_per_hour"], &fresh["runs_dry_at"]), (&json!("0.000000000"), &Value::Null));
+    assert_eq!((&fresh["burn_per_hour"], &fresh["runs_dry_at"]), (&Value::Null, &Value::Null));
     stage.submit(&job("job-1", &[(20, "hit")])).await;
     let low = told(&stage.until_all_is_told(&["job-1"]).await, LOW);
     let shown = stage.json(&["wallet", "show", "acme"]).await.remove(0);

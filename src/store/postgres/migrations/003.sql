@@ -5,7 +5,9 @@ ALTER TABLE happenings
   ADD COLUMN reference TEXT;
 
 -- Counts how often a command stopped it, or a resume activated it: each time is an event of its own.
-ALTER TABLE campaigns ADD COLUMN changes BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE campaigns
+  ADD COLUMN changes    BIGINT NOT NULL DEFAULT 0,
+  ADD COLUMN by_command BOOLEAN NOT NULL DEFAULT false;   -- a command stopped it: a top-up alone does not activate it
 
 -- NULL: as is usual for that amount. Durations are milliseconds.
 ALTER TABLE workspaces
@@ -26,9 +28,13 @@ CREATE TABLE recharges (
   asked_at    BIGINT NOT NULL,
   told_at     BIGINT NOT NULL,                     -- when it was last asked
   answered_at BIGINT,
-  PRIMARY KEY (account, reference)
+  PRIMARY KEY (account, reference),
+  CHECK ((answered_at IS NULL) = (state = 'asked'))
 );
 -- The proof: a wallet has one request in flight at most.
 CREATE UNIQUE INDEX recharges_in_flight ON recharges (account) WHERE state = 'asked';
-CREATE INDEX recharges_asked ON recharges (account, asked_at, n);
+CREATE INDEX recharges_listed ON recharges (account, n);
 CREATE INDEX recharges_answered ON recharges (account, answered_at);
+
+-- Nobody said what its call took, so that what was held for it was owed.
+ALTER TABLE attempts ADD COLUMN unsaid BOOLEAN NOT NULL DEFAULT false;

@@ -6,7 +6,8 @@ ALTER TABLE jobs ADD COLUMN brief TEXT;                                   -- wha
 -- NULL too where an attempt took the text of an earlier one.
 ALTER TABLE attempts ADD COLUMN product TEXT;
 
--- Who asks for a page just now, so that nobody else does. One whose attempt has ended stands for nobody.
+-- Who asks for a page just now, so that nobody else does. One whose attempt has ended stands for nobody,
+-- but tells for a minute that the page failed.
 CREATE TABLE askings (
   fingerprint BLOB PRIMARY KEY,
   attempt     INTEGER NOT NULL
