@@ -35,14 +35,18 @@ use tokio_postgres::Error;
 use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 
+// A plan is made once, when a new store has hardly a wallet or a job: then all of them would be looked at for each batch,
+// however many they have become, but for the `ANY`.
 const ACCOUNTS: &str = "UPDATE accounts a SET balance = t.balance, held = t.held, low_told = t.low_told, \
        empty_told = t.empty_told \
      FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bool[], $5::bool[]) \
-       t(id, balance, held, low_told, empty_told) WHERE a.id = t.id";
+       t(id, balance, held, low_told, empty_told) WHERE a.id = t.id AND a.id = ANY ($1)";
 const JOBS: &str = "UPDATE jobs j SET spent = t.spent, held = t.held, done = t.done, updated_at = $5::bigint \
-     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) t(id, spent, held, done) WHERE j.id = t.id";
+     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) t(id, spent, held, done) \
+     WHERE j.id = t.id AND j.id = ANY ($1)";
 const SLICES: &str = "UPDATE slices s SET pending = t.pending \
-     FROM unnest($1::bigint[], $2::int[], $3::int[]) t(job, n, pending) WHERE s.job = t.job AND s.n = t.n";
+     FROM unnest($1::bigint[], $2::int[], $3::int[]) t(job, n, pending) \
+     WHERE s.job = t.job AND s.n = t.n";
 const BEGUN: &str = "INSERT INTO attempts (id, run, step, fingerprint, about, key_source, config, account, amount, \
        hold, began_at, expires_at) \
      SELECT id, run, step, fingerprint, about, key_source, config, account, amount, 'open', $11::bigint, \
