@@ -84,7 +84,7 @@ impl PageUrl {
         let root = if path.starts_with('/') { "" } else { "/" };
         let url = format!("{scheme}{host}{root}{path}");
         // What had to be encoded is the name of no host.
-        let is_host = !host.is_empty() && !host.starts_with('.') && !host.contains('%');
+        let is_host = !host.is_empty() && !host.starts_with(['.', ':']) && !host.contains('%');
         let plausible = |c: char| !c.is_whitespace() && !c.is_control();
         (is_host && url.len() <= LONGEST_URL && url.chars().all(plausible)).then(|| Self(url.into()))
     }
@@ -263,7 +263,8 @@ pub fn fill(template: &str, lead: &Lead, id: &LeadId) -> Option<String> {
     let filled = replace(template, LONGEST_URL, |name| match name {
         // A bare host: nothing in it can be taken for another part of the address.
         "domain" => lead.domain.clone(),
-        _ => field(lead, id, name).map(|text| encoded(&text)),
+        // Dots alone are a step up the path, also encoded.
+        _ => field(lead, id, name).filter(|text| text != "." && text != "..").map(|text| encoded(&text)),
     });
     filled.filter(|url| url.len() <= LONGEST_URL)
 }
@@ -366,6 +367,17 @@ mod tests {
         let lead = Lead { first_name: Some("{domain}".to_owned()), ..lead };
         assert_eq!(fill_text("{first_name}", &lead, &id), "{domain}");
         assert_eq!(fill("{first_name}", &lead, &id).as_deref(), Some("%7Bdomain%7D"));
+    }
+
+    #[test]
+    fn a_field_is_no_step_up_the_path_of_an_address() {
+        let (lead, id) = ada();
+        for (company, filled) in
+            [(".", None), ("..", None), ("...", Some("https://acme.test/...")), (".a", Some("https://acme.test/.a"))]
+        {
+            let lead = Lead { company: Some(company.to_owned()), ..lead.clone() };
+            assert_eq!(fill("https://{domain}/{company}", &lead, &id).as_deref(), filled, "{company}");
+        }
     }
 
     #[test]

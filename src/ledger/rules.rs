@@ -83,8 +83,8 @@ pub enum Owed {
     Amount(Usd),
     /// What was held for it, no more and no less: the provider took something, and nobody says how much.
     Held,
-    /// Nothing by the customer, and what was held is the house's possible loss: an earlier owner may have called,
-    /// and nobody knows what came of it.
+    /// Nothing by the customer, and what was held is the most that the house loses: an earlier owner may have called,
+    /// and nobody knows what came of it; or what was written is billed, and is no e-mail.
     ByHouse,
 }
 
@@ -111,7 +111,7 @@ impl Owed {
         }
     }
 
-    /// What the house may have to pay, and nobody will ever say; `held` is as above.
+    /// What the house may have to pay, at most; `held` is as above.
     pub const fn by_house(self, held: Usd) -> Usd {
         match self {
             Self::Amount(_) | Self::Held => Usd::ZERO,

@@ -233,7 +233,9 @@ pub(super) fn author_of(header: &[&str], need: Need) -> Result<Author, String> {
     let names = || header.iter().map(|name| name.trim());
     let is_others = names().any(|name| others.contains(&name) && !own.contains(&name));
     let (author, added) = if is_others { (Author::OtherCommand, own_too) } else { (Author::Somebody, own) };
-    match names().find(|name| added.contains(name)) {
+    // Of a list whose rows have each a header of their own, another row may be the other command's.
+    let is_added = |name: &&str| added.contains(name) || (own_too.contains(name) && !others.contains(name));
+    match names().find(is_added) {
         None => Ok(author),
         Some(name) => Err(format!(
             "there is a column `{name}` already, so this list was written by weir; give the original, or take its \

@@ -49,12 +49,12 @@ pub fn lead_of<'r>(
     need: Need,
     text: impl Fn(Field) -> Result<Option<Cow<'r, str>>, Unusable>,
 ) -> Result<Lead, Unusable> {
-    let text = |field: Field| match text(field)? {
+    let short = |field: Field| match text(field)? {
         Some(text) if text.len() > TEXT_LIMIT => Err(Unusable::TooLong(field)),
         text => Ok(text),
     };
     let kept = |field: Field| -> Result<Option<String>, Unusable> {
-        let text = text(field)?;
+        let text = short(field)?;
         Ok(text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned))
     };
     let lead = Lead {
@@ -62,9 +62,10 @@ pub fn lead_of<'r>(
         last_name: kept(Field::LastName)?,
         full_name: kept(Field::FullName)?,
         company: kept(Field::Company)?,
+        // An address of a page may be long: its host is not.
         domain: text(Field::Domain)?.and_then(|website| domain_of(&website)),
         linkedin_url: kept(Field::LinkedinUrl)?,
-        email: text(Field::Email)?.and_then(|text| Address::parse(&text)),
+        email: short(Field::Email)?.and_then(|text| Address::parse(&text)),
     };
     match need {
         Need::Lookup if lead.is_usable() => Ok(lead),
@@ -115,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_text_that_a_message_may_not_carry_makes_no_lead() {
-        for field in Field::ALL.into_iter().filter(|field| *field != Field::LeadId) {
+        for field in Field::ALL.into_iter().filter(|field| !matches!(field, Field::LeadId | Field::Domain)) {
             let lead_with = |length: usize| {
                 let long = "x".repeat(length);
                 let text = |it: Field| {
@@ -128,6 +129,13 @@ mod tests {
             assert_eq!(lead_with(TEXT_LIMIT), Ok(()), "{field}");
             assert_eq!(lead_with(TEXT_LIMIT + 1), Err(Unusable::TooLong(field)), "{field}");
         }
+    }
+
+    #[test]
+    fn of_a_long_address_of_a_page_the_host_is_kept() {
+        let website = format!("https://acme.test/?campaign={}", "x".repeat(TEXT_LIMIT));
+        let text = |field: Field| Ok((field == Field::Domain).then_some(Cow::Borrowed(website.as_str())));
+        assert_eq!(lead_of(Need::Anything, text).unwrap().domain.as_deref(), Some("acme.test"));
     }
 
     #[test]

@@ -510,6 +510,7 @@ fn what_a_command_has_written_is_not_taken_by_it_again_whatever_came_between() {
         (List::csv(list).drafted(), Need::Anything, "weir_status"),
         (both(), Need::Lookup, "weir_email"),
         (both(), Need::Anything, "weir_copy_status"),
+        ("name,company,weir_copy_status\nAda,Acme,mine\n".to_owned(), Need::Anything, "weir_copy_status"),
     ] {
         let told = refused(list, need);
         assert!(told.contains(&format!("there is a column `{column}` already")), "{told}");

@@ -70,7 +70,7 @@ fn names_a_page(template: &str) -> bool {
         full_name: text(),
         company: text(),
         domain: Some("x.test".to_owned()),
-        linkedin_url: text(),
+        linkedin_url: Some("https://linkedin.test/in/x".to_owned()),
         email: Address::parse("x@x.test"),
     };
     fill(template, &lead, &LeadId::new("x")).is_some_and(|url| PageUrl::parse(&url).is_some())
@@ -117,7 +117,15 @@ mod tests {
             assert!(page_problem(template).unwrap().starts_with("must be an address"), "{template}");
         }
         let too_long = format!("https://{{domain}}/{}", "x".repeat(TEXT_LIMIT));
-        for template in ["https://", "https://a b", "https:///{domain}", "https://{email}", too_long.as_str()] {
+        let hosts = [
+            "https://",
+            "https://a b",
+            "https:///{domain}",
+            "https://{email}",
+            "https://{linkedin_url}",
+            "https://:80/",
+        ];
+        for template in hosts.into_iter().chain([too_long.as_str()]) {
             assert!(page_problem(template).unwrap().starts_with("must be the address of a page"), "{template}");
         }
     }

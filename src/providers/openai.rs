@@ -194,7 +194,9 @@ fn answer(body: &Value, trusts_cost: bool) -> Answer {
     let end = match json::text(body, "/choices/0/finish_reason") {
         _ if refuses => End::Refused,
         Some("content_filter") => End::Refused,
-        Some("length" | "max_tokens") => End::CutOff,
+        Some("length" | "max_tokens" | "model_length") => End::CutOff,
+        // Mistral's word and vLLM's for a text that broke off: asked again, it may come.
+        Some("error" | "abort") => return Answer::Fault(Fault::ProtocolError),
         Some(_) | None => End::Whole,
     };
     let tokens = counted(body);

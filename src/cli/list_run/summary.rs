@@ -79,7 +79,7 @@ fn last_lines(work: &Work, progress: &Progress, totals: &Totals, balance: Option
         lines.push(format!("{} calls made again, because an earlier run died before their answer", totals.repeated));
     }
     for (provider, loss) in &totals.possible_loss {
-        lines.push(format!("{provider}: calls whose answer was lost may have cost the house up to {loss} USD"));
+        lines.push(format!("{provider}: calls that nobody is charged for may have cost the house up to {loss} USD"));
     }
     lines
 }
