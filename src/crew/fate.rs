@@ -15,8 +15,10 @@ use crate::worker::IntakeError;
 
 /// A message that the store itself refuses, not for being away, is given up after so many tries: two minutes.
 pub(super) const STORE_TRIES: u32 = 10;
-/// A list that cannot be fetched, or an order for a job that nobody knows, is given up after so many tries: an hour.
+/// A list that cannot be fetched is given up after so many tries: an hour.
 const PASSING_TRIES: u32 = 60;
+/// An order for a job that nobody knows is given up after so many tries: an hour, too.
+const UNKNOWN_TRIES: u32 = 360;
 
 /// Why a message is not done with.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +50,9 @@ pub(super) fn fate(taken: Result<(), Trouble>, tries: u32) -> Fate {
     match trouble {
         Trouble::Refused(reason, detail) => Fate::Dead(reason, detail),
         Trouble::Store(error) if error.is_transient() || tries < STORE_TRIES => again,
-        Trouble::Passing(_) | Trouble::UnknownJob if tries < PASSING_TRIES => again,
+        Trouble::Passing(_) if tries < PASSING_TRIES => again,
+        // Soon: the job may be at work by then, and this may be its end.
+        Trouble::UnknownJob if tries < UNKNOWN_TRIES => Fate::Retry(RetryAfter::tries(tries.min(3))),
         Trouble::Store(_) => Fate::Dead(DeadReason::GaveUp, format!("the store has refused it {tries} times")),
         Trouble::Passing(problem) => Fate::Dead(DeadReason::GaveUp, format!("{problem}; tried {tries} times")),
         unknown @ Trouble::UnknownJob => Fate::Dead(DeadReason::Invalid, format!("{unknown}; tried {tries} times")),
@@ -161,8 +165,8 @@ mod tests {
             ("cut", cut(), 59),
             ("cut", cut(), 60),
             ("unknown", Err(Trouble::UnknownJob), 0),
-            ("unknown", Err(Trouble::UnknownJob), 59),
-            ("unknown", Err(Trouble::UnknownJob), 60),
+            ("unknown", Err(Trouble::UnknownJob), 359),
+            ("unknown", Err(Trouble::UnknownJob), 360),
             ("busy", Err(Trouble::Busy), 0),
             ("busy", Err(Trouble::Busy), 9),
             ("done", Ok(()), 5),
@@ -177,8 +181,8 @@ mod tests {
             cut after 59: Retry(OneMinute)
             cut after 60: Dead(GaveUp, "leads_from was cut; tried 60 times")
             unknown after 0: Retry(OneSecond)
-            unknown after 59: Retry(OneMinute)
-            unknown after 60: Dead(Invalid, "job_id names no job; tried 60 times")
+            unknown after 359: Retry(TenSeconds)
+            unknown after 360: Dead(Invalid, "job_id names no job; tried 360 times")
             busy after 0: Retry(TenSeconds)
             busy after 9: Retry(OneMinute)
             done after 5: Ack

@@ -28,6 +28,11 @@ impl Item {
         Self { boundary: Box::new(boundary), responder, arrived: Instant::now() }
     }
 
+    /// How long it has been here.
+    pub(super) fn waited(&self) -> Duration {
+        self.arrived.elapsed()
+    }
+
     /// Does the result of a call go with it?
     fn brings_something(&self) -> bool {
         !self.boundary.ended.is_empty()

@@ -124,13 +124,19 @@ impl<R: Rows> Batch<R> {
         }
         let id = R::IDS.id_of(lead, ended.attempt.n)?;
         // In dollars from here on: what is held for it does not change any more.
-        let owed = ended.owed.by_customer(known.hold.as_ref().map_or(Usd::ZERO, |hold| hold.amount));
+        let held = known.hold.as_ref().map_or(Usd::ZERO, |hold| hold.amount);
+        let (owed, lost) = (ended.owed.by_customer(held), ended.owed.by_house(held));
         let first = known.end.as_ref().or(known.learned.as_ref().map(|(answer, _)| answer));
         match first {
-            None if end.outcome.is_answer() => self.rows.keep_learned(id, end, owed, lead.epoch),
+            None if end.outcome.is_answer() => {
+                self.rows.keep_learned(id, end, owed, lead.epoch)?;
+                if lost.is_positive() { self.rows.add_lost(id, lost, lead.epoch) } else { Ok(()) }
+            }
             Some(first) if known.is_same_answer(first, end) => Ok(()),
-            None | Some(_) if owed.is_positive() => self.rows.add_lost(id, owed, lead.epoch),
-            None | Some(_) => Ok(()),
+            None | Some(_) => {
+                let spent = add(owed, lost)?;
+                if spent.is_positive() { self.rows.add_lost(id, spent, lead.epoch) } else { Ok(()) }
+            }
         }
     }
 

@@ -12,11 +12,15 @@ use crate::conformance::requests_in_time;
 use crate::services::Postgres;
 use crate::services::Proxy;
 use crate::services::RowLock;
+use crate::services::Session;
 use crate::services::Stop;
 use secrecy::SecretString;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
+use weir::domain::Outcome;
+use weir::domain::Unwritten;
+use weir::ledger::rules::Owed;
 use weir::store::Nature;
 use weir::store::PostgresStore;
 use weir::store::Store;
@@ -199,4 +203,26 @@ async fn askings_take_their_time() {
         database.run(&format!("UPDATE attempts SET began_at = began_at - {ms}, ended_at = ended_at - {ms}")).await;
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_in_vain_for_an_overtaken_owner_is_the_houses_loss_once() {
+    let database = Postgres::fresh().await;
+    let lab = Lab::new(open(&database).await);
+    lab.top_up("10").await;
+    let older = lab.job("list", 1).await;
+    assert_eq!(lab.tell(older.begin(call(1, 1))).await, "granted");
+    let (newer, _) = lab.claim(&older).await;
+    for _ in 0..2 {
+        let mut in_vain = older.end_as(call(1, 1), Outcome::Unwritten(Unwritten::NoEmail), "0");
+        in_vain.ended[0].owed = Owed::ByHouse;
+        assert_eq!(lab.tell(in_vain).await, "fenced");
+    }
+    let lost = "attempts WHERE lost = 3000000000 AND learned IS NOT NULL";
+    assert_eq!(Session::with(&database).await.rows(lost).await, 1);
+    assert_eq!(
+        lab.tell(newer.end_as(call(1, 1), Outcome::Unwritten(Unwritten::NoEmail), "0")).await,
+        "charged 0; done"
+    );
+    assert_eq!(lab.wallet().await, "10, 0 held");
 }

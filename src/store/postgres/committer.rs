@@ -36,6 +36,8 @@ const MAX_BATCH: usize = 1024;
 const RETRY_WAITING: Duration = Duration::from_millis(250);
 /// How often boundaries are tried again whose job or slice somebody else has locked.
 const RETRY_LOCKED: Duration = Duration::from_millis(20);
+/// How long they wait until somebody is told of it, and how often then.
+const TELL_LOCKED: Duration = Duration::from_secs(10);
 
 /// Is told of every commit of the ledger, on the ledger's own thread: it must not wait.
 pub trait CommitObserver: Send + Sync {
@@ -59,6 +61,7 @@ impl Committer {
             retry_at: None,
             locked: Vec::new(),
             unlocked_at: None,
+            told_locked: None,
             observer: Arc::clone(&observer),
         };
         let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -133,6 +136,8 @@ struct Writer {
     locked: Vec<Item>,
     /// When they are tried again; `None` while there are none.
     unlocked_at: Option<Instant>,
+    /// When it was last said that they wait.
+    told_locked: Option<Instant>,
     observer: Arc<OnceLock<Arc<dyn CommitObserver>>>,
 }
 
@@ -141,6 +146,11 @@ impl Writer {
         loop {
             let mut items = self.take_unlocked();
             let received = if items.is_empty() { self.receive(&mut items, &mut arrivals).await } else { None };
+            while items.len() < MAX_BATCH
+                && let Ok(item) = arrivals.try_recv()
+            {
+                items.push(item);
+            }
             if received == Some(0) {
                 if self.locked.is_empty() {
                     return;
@@ -170,14 +180,19 @@ impl Writer {
         }
     }
 
-    /// Those to be tried again whose rows were locked, if their time has come. What arrives meanwhile has a batch of
-    /// its own.
+    /// Those to be tried again whose rows were locked, if their time has come.
     fn take_unlocked(&mut self) -> Vec<Item> {
         if self.unlocked_at.is_none_or(|unlocked_at| unlocked_at > Instant::now()) {
             return Vec::new();
         }
         self.unlocked_at = None;
         give_up(&mut self.locked, &locked());
+        let waited = self.locked.iter().map(Item::waited).max().unwrap_or_default();
+        if waited > TELL_LOCKED && self.told_locked.is_none_or(|told| told.elapsed() > TELL_LOCKED) {
+            let (count, seconds) = (self.locked.len(), waited.as_secs());
+            tracing::warn!("{count} leads wait to be written: their job is locked, or gone, for {seconds} s by now");
+            self.told_locked = Some(Instant::now());
+        }
         std::mem::take(&mut self.locked)
     }
 
@@ -191,7 +206,8 @@ impl Writer {
             match self.apply_patiently(&mut part, arrivals).await {
                 Ok(ran) => {
                     freed |= ran.freed;
-                    self.tell(part.len(), started.elapsed());
+                    let committed = ran.decided.iter().flatten().count();
+                    self.tell(committed, started.elapsed());
                     self.answer(part, ran.decided);
                 }
                 Err(error) if part.len() <= 1 => {
@@ -268,7 +284,7 @@ impl Writer {
     }
 
     fn tell(&self, boundaries: usize, took: Duration) {
-        if let Some(observer) = self.observer.get() {
+        if let Some(observer) = self.observer.get().filter(|_| boundaries > 0) {
             observer.committed(boundaries, took);
         }
     }
