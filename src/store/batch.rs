@@ -40,7 +40,7 @@ use std::collections::hash_map::Entry;
 /// A page's failure is taken by whoever wants the page within this time. Else those who wait for it would ask one
 /// after the other, each as long as a call takes.
 const FAILURE_SERVES_MS: i64 = 60_000;
-/// Under a lock nobody can tell whether the owner of an attempt lives: its call takes no longer than this.
+/// Under a lock nobody can tell whether another process lives: its call takes hardly longer than this.
 const LOCKED_CALL_MS: i64 = 120_000;
 
 /// An attempt that was noted as asking for a page and has not ended.
@@ -51,16 +51,27 @@ pub(super) struct Asker {
     pub(super) expires_ms: i64,
     /// Until when its slice is leased; 0 under a lock, and where nobody has it.
     pub(super) lease_until: i64,
-    /// Has anybody the slice, as far as it is written down?
-    pub(super) is_owned: bool,
+    pub(super) owner: Owner,
+}
+
+/// Who has a slice, as far as it is written down.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    Nobody,
+    Somebody,
+    /// The one that asks for this: it lives.
+    ThisProcess,
 }
 
 impl Asker {
     /// May its answer still come? From an owner that is dead none does.
     pub(super) const fn may_answer(&self, now_ms: i64) -> bool {
-        let is_locked = self.lease_until == 0 && self.is_owned;
-        let may_live =
-            self.lease_until > now_ms || (is_locked && now_ms.saturating_sub(self.began_ms) < LOCKED_CALL_MS);
+        let may_live = match self.owner {
+            Owner::Nobody => false,
+            Owner::ThisProcess => true,
+            Owner::Somebody if self.lease_until == 0 => now_ms.saturating_sub(self.began_ms) < LOCKED_CALL_MS,
+            Owner::Somebody => self.lease_until > now_ms,
+        };
         may_live && self.expires_ms > now_ms
     }
 }
@@ -381,12 +392,13 @@ mod tests {
 
     /// Begun at 1,000 under a lease that has been renewed since.
     const LEASED: Asker =
-        Asker { attempt: 1, began_ms: 1_000, expires_ms: 900_000, lease_until: 200_000, is_owned: true };
+        Asker { attempt: 1, began_ms: 1_000, expires_ms: 900_000, lease_until: 200_000, owner: Owner::Somebody };
 
     #[test]
     fn an_answer_may_come_while_the_owner_may_live() {
         let locked = Asker { lease_until: 0, ..LEASED };
-        let nobodys = Asker { is_owned: false, ..locked };
+        let nobodys = Asker { owner: Owner::Nobody, ..locked };
+        let ours = Asker { owner: Owner::ThisProcess, ..locked };
         let expired = Asker { expires_ms: 30_000, ..LEASED };
         for (asker, now_ms, expected) in [
             (&LEASED, 199_999, true),
@@ -395,6 +407,9 @@ mod tests {
             (&locked, 120_999, true),
             (&locked, 121_000, false),
             (&nobodys, 1_001, false),
+            // However long its calls wait.
+            (&ours, 899_999, true),
+            (&ours, 900_000, false),
             (&expired, 29_999, true),
             (&expired, 30_000, false),
         ] {

@@ -1,6 +1,7 @@
 //! Who works on a job of an embedded store: an OS file lock, which the kernel frees at death.
 
 use crate::domain::JobId;
+use crate::domain::WorkerId;
 use std::fs::File;
 use std::fs::OpenOptions;
 use std::fs::TryLockError;
@@ -10,6 +11,11 @@ use std::io::Seek;
 use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
+
+/// What this process is called as the owner of slices, where a lock keeps others off.
+pub fn this_process() -> WorkerId {
+    WorkerId::new(format!("process-{}", std::process::id()))
+}
 
 /// This process owns the job until this is dropped, or the process ends.
 #[derive(Debug)]

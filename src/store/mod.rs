@@ -21,6 +21,7 @@ mod waiting;
 
 pub use lock::JobLock;
 pub use lock::LockError;
+pub use lock::this_process;
 pub use opening::Nature;
 pub use opening::OpenError;
 pub use postgres::CommitObserver;

@@ -2,7 +2,6 @@
 
 use crate::config::Live;
 use crate::domain::KeySource;
-use crate::domain::WorkerId;
 use crate::domain::WorkspaceId;
 use crate::http::Client;
 use crate::http::Gates;
@@ -14,6 +13,7 @@ use crate::jobs::Tenure;
 use crate::ledger::JobKey;
 use crate::ledger::LedgerError;
 use crate::store::Store;
+use crate::store::this_process;
 use crate::worker::active::ActiveLeads;
 use crate::worker::announce::Announce;
 use crate::worker::lease::Lease;
@@ -111,8 +111,7 @@ impl Parts {
     /// # Errors
     /// When the HTTP client cannot be set up.
     pub fn embedded(store: Arc<dyn Store>, settings: Settings, tasks: Tasks, works: Works) -> Result<Self, StartError> {
-        let worker = WorkerId::new(format!("process-{}", std::process::id()));
-        let claimant = Claimant { worker, tenure: Tenure::Lock };
+        let claimant = Claimant { worker: this_process(), tenure: Tenure::Lock };
         let client = Client::new()?;
         Ok(Self { store, settings, tasks, gates: Gates::default(), client, works, claimant, announce: None })
     }

@@ -7,6 +7,7 @@ use crate::conformance::exercise;
 use crate::conformance::race;
 use crate::conformance::race_for_a_page;
 use crate::conformance::requests_in_time;
+use crate::conformance::told_to_a_second;
 use rusqlite::Connection;
 use std::path::Path;
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ use weir::store::Nature;
 use weir::store::OpenError;
 use weir::store::SqliteStore;
 use weir::store::Store;
+use weir::store::this_process;
 
 /// A copy of the one charged hold, under an id of its own.
 const SECOND_CHARGE: &str = "INSERT INTO attempts (id, run, step, fingerprint, key_source, config, \
@@ -234,4 +236,18 @@ async fn askings_take_their_time() {
         Connection::open(&path).unwrap().execute(sql, [ms]).unwrap();
     })
     .await;
+}
+
+#[tokio::test]
+async fn an_asking_of_this_process_counts_however_long_its_call_waits() {
+    for (owner, told) in [(this_process().as_str(), "asked elsewhere"), ("process-0", "granted")] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weir.db");
+        let five_minutes_later =
+            format!("UPDATE slices SET worker = '{owner}'; UPDATE attempts SET began_at = began_at - 300000");
+        let answer = told_to_a_second(open(&path), async || {
+            Connection::open(&path).unwrap().execute_batch(&five_minutes_later).unwrap();
+        });
+        assert_eq!(answer.await, told, "{owner}");
+    }
 }

@@ -24,6 +24,7 @@ use crate::ledger::Stopper;
 use crate::ledger::rules::JobMoney;
 use crate::ledger::rules::Settlement;
 use crate::store::batch::Asker;
+use crate::store::batch::Owner;
 use crate::store::batch::failures_since;
 use crate::store::batch::is_page_failure;
 use crate::store::memory::Planted;
@@ -92,8 +93,9 @@ impl<'t> MemoryRows<'t> {
     fn asker(&self, attempt: i64) -> Option<Asker> {
         let row = self.tables.attempts.get(&attempt).filter(|row| row.attempt.end().is_none())?;
         let Slice { lease_until, worker, .. } = self.tables.slice_of(row.job, row.lead)?;
-        let (expires_ms, is_owned) = (row.hold.as_ref()?.expires_ms, worker.is_some());
-        Some(Asker { attempt, began_ms: row.began_ms, expires_ms, lease_until: *lease_until, is_owned })
+        let owner = if worker.is_some() { Owner::Somebody } else { Owner::Nobody };
+        let expires_ms = row.hold.as_ref()?.expires_ms;
+        Some(Asker { attempt, began_ms: row.began_ms, expires_ms, lease_until: *lease_until, owner })
     }
 
     /// The last asking for a page, if it has failed and others take that.

@@ -15,6 +15,7 @@ use crate::ledger::SliceNo;
 use crate::ledger::rules::JobMoney;
 use crate::store::batch::Asker;
 use crate::store::batch::Batch;
+use crate::store::batch::Owner;
 use crate::store::batch::is_page_failure;
 use crate::store::postgres::attempts::COLUMNS;
 use crate::store::postgres::attempts::PRODUCT;
@@ -312,7 +313,7 @@ impl Prefetched {
                 began_ms: column(row, 2)?,
                 expires_ms: column(row, 3)?,
                 lease_until: column(row, 4)?,
-                is_owned: column(row, 5)?,
+                owner: if column(row, 5)? { Owner::Somebody } else { Owner::Nobody },
             };
             if asker.may_answer(self.now_ms) {
                 self.askings.insert(asked, asker.attempt);

@@ -26,7 +26,9 @@ use crate::ledger::Stopper;
 use crate::ledger::rules::JobMoney;
 use crate::ledger::rules::Settlement;
 use crate::store::batch::Asker;
+use crate::store::batch::Owner;
 use crate::store::batch::failures_since;
+use crate::store::lock::this_process;
 use crate::store::product::write_product;
 use crate::store::rows::AccountRow;
 use crate::store::rows::HoldState;
@@ -146,7 +148,7 @@ impl Rows for SqliteRows<'_> {
     }
 
     fn asked_by(&mut self, asked: Fingerprint) -> Result<Option<i64>, LedgerError> {
-        let sql = "SELECT k.attempt, t.began_at, t.expires_at, s.lease_until, s.worker IS NOT NULL \
+        let sql = "SELECT k.attempt, t.began_at, t.expires_at, s.lease_until, s.worker \
                    FROM askings k JOIN attempts t ON t.id = k.attempt JOIN jobs j ON j.id = t.job \
                    JOIN slices s ON s.job = t.job AND s.n = (t.lead - 1) / j.slice_size \
                    WHERE k.fingerprint = ?1 AND t.outcome IS NULL";
@@ -156,7 +158,11 @@ impl Rows for SqliteRows<'_> {
                 began_ms: row.get(1)?,
                 expires_ms: row.get(2)?,
                 lease_until: row.get(3)?,
-                is_owned: row.get(4)?,
+                owner: match row.get::<_, Option<String>>(4)? {
+                    None => Owner::Nobody,
+                    Some(worker) if worker == this_process().as_str() => Owner::ThisProcess,
+                    Some(_) => Owner::Somebody,
+                },
             })
         })?;
         Ok(asker.filter(|asker| asker.may_answer(self.now_ms)).map(|asker| asker.attempt))

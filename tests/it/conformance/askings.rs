@@ -207,3 +207,13 @@ pub(crate) async fn askings_in_time(store: Arc<dyn Store>, age: impl AsyncFn(Dur
     }
     lab.assert_sound().await;
 }
+
+/// What a second lead is told that wants the page which a first one asks for, after `meanwhile`.
+pub(crate) async fn told_to_a_second(store: Arc<dyn Store>, meanwhile: impl AsyncFn()) -> String {
+    let lab = Lab::new(store);
+    lab.top_up("20").await;
+    let job = lab.job("copies", 2).await;
+    assert_eq!(lab.tell(job.begin(scrape(1, 1))).await, "granted");
+    meanwhile().await;
+    lab.tell(job.begin(scrape(2, 1))).await
+}

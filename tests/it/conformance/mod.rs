@@ -27,6 +27,7 @@ mod waits;
 mod wallets;
 
 pub(crate) use askings::askings_in_time;
+pub(crate) use askings::told_to_a_second;
 pub(crate) use copy::race_for_a_page;
 pub(crate) use lab::Call;
 pub(crate) use lab::Lab;
