@@ -127,14 +127,14 @@ fn answer(body: &Value) -> Answer {
     models::answer(&said, end, tokens, models::consumed(tokens))
 }
 
-/// What `usage` counts: its input leaves the cache out, its output holds the thinking. Without both, or with more
-/// thinking than output, nothing is said.
+/// What `usage` counts: its input leaves the cache out, its output holds the thinking. Without both, with more thinking
+/// than output, or with a part that is no count, nothing is said.
 fn counted(body: &Value) -> Option<Tokens> {
     let count = |pointer: &str| body.pointer(pointer).and_then(Value::as_u64);
     let input = count("/usage/input_tokens")?;
     let output = count("/usage/output_tokens")?;
-    let cached_input = count("/usage/cache_read_input_tokens").unwrap_or(0);
-    let cache_write = count("/usage/cache_creation_input_tokens").unwrap_or(0);
-    let reasoning = count("/usage/output_tokens_details/thinking_tokens").unwrap_or(0);
+    let cached_input = models::part(body, "/usage/cache_read_input_tokens")?;
+    let cache_write = models::part(body, "/usage/cache_creation_input_tokens")?;
+    let reasoning = models::part(body, "/usage/output_tokens_details/thinking_tokens")?;
     (reasoning <= output).then_some(Tokens { input, cached_input, cache_write, output, reasoning })
 }

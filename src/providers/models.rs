@@ -138,6 +138,15 @@ pub(super) enum End {
     Refused,
 }
 
+/// A part of a count, which servers leave out or null where there is none. `None` where something stands there that is
+/// no count: then nobody can say what the whole was.
+pub(super) fn part(body: &Value, pointer: &str) -> Option<u64> {
+    match body.pointer(pointer) {
+        None | Some(Value::Null) => Some(0),
+        Some(count) => count.as_u64(),
+    }
+}
+
 /// What was counted, as what was consumed.
 pub(super) fn consumed(tokens: Option<Tokens>) -> Consumed {
     tokens.map_or(Consumed::Unsaid, Consumed::Tokens)

@@ -214,23 +214,21 @@ fn said(message: &Value) -> String {
     }
 }
 
-/// What `usage` counts, each token once: the prompt's total holds those of the cache. Where those exceed it they are
-/// not believed, and the whole prompt counts as read anew. Without both totals nothing is said.
+/// What `usage` counts, each token once: the prompt's total holds those of the cache. Without both totals, with more of
+/// the cache than the prompt, or with a part that is no count, nothing is said.
 fn counted(body: &Value) -> Option<Tokens> {
     let count = |pointer: &str| body.pointer(pointer).and_then(Value::as_u64);
     let prompt = count("/usage/prompt_tokens")?;
-    let reasoning = count("/usage/completion_tokens_details/reasoning_tokens").unwrap_or(0);
+    let reasoning = models::part(body, "/usage/completion_tokens_details/reasoning_tokens")?;
     let output = written(prompt, count("/usage/completion_tokens")?, reasoning, count("/usage/total_tokens"))?;
-    // DeepSeek names it by itself.
-    let cached =
-        count("/usage/prompt_tokens_details/cached_tokens").or_else(|| count("/usage/prompt_cache_hit_tokens"));
-    let cached_input = cached.unwrap_or(0);
-    let cache_write = count("/usage/prompt_tokens_details/cache_write_tokens").unwrap_or(0);
-    let anew = cached_input.checked_add(cache_write).and_then(|of_cache| prompt.checked_sub(of_cache));
-    Some(match anew {
-        Some(input) => Tokens { input, cached_input, cache_write, output, reasoning },
-        None => Tokens { input: prompt, cached_input: 0, cache_write: 0, output, reasoning },
-    })
+    let cached_input = match models::part(body, "/usage/prompt_tokens_details/cached_tokens")? {
+        // DeepSeek names it by itself.
+        0 => models::part(body, "/usage/prompt_cache_hit_tokens")?,
+        cached => cached,
+    };
+    let cache_write = models::part(body, "/usage/prompt_tokens_details/cache_write_tokens")?;
+    let input = prompt.checked_sub(cached_input.checked_add(cache_write)?)?;
+    Some(Tokens { input, cached_input, cache_write, output, reasoning })
 }
 
 /// All that was written. The completion holds the reasoning, as with OpenAI, or stands beside it, as with xAI: then

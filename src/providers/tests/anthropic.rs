@@ -83,9 +83,13 @@ fn every_token_of_the_usage_counts_once() {
         ),
         (
             json!({ "input_tokens": 10, "output_tokens": 20, "cache_creation_input_tokens": null,
-                    "cache_read_input_tokens": -1, "output_tokens_details": { "thinking_tokens": 20 } }),
+                    "output_tokens_details": { "thinking_tokens": 20 } }),
             count(10, 0, 0, 20, 20),
         ),
+        // A part that is no count: nobody can say what was taken.
+        (json!({ "input_tokens": 10, "output_tokens": 20, "cache_read_input_tokens": -1 }), None),
+        (json!({ "input_tokens": 10, "output_tokens": 20, "cache_creation_input_tokens": "300" }), None),
+        (json!({ "input_tokens": 10, "output_tokens": 20, "output_tokens_details": { "thinking_tokens": 0.5 } }), None),
         // More thinking than output: nobody can say what was written.
         (json!({ "input_tokens": 10, "output_tokens": 20, "output_tokens_details": { "thinking_tokens": 21 } }), None),
         (json!(null), None),

@@ -77,17 +77,22 @@ fn every_token_of_the_usage_counts_once() {
 }
 
 #[test]
-fn nonsense_in_the_usage_makes_nothing_cheaper() {
+fn nonsense_in_a_part_of_the_usage_leaves_nothing_said() {
     for (cached, written) in [
         (json!(11), json!(0)),
         (json!(6), json!(6)),
         (json!(u64::MAX), json!(u64::MAX)),
         (json!(-4), json!(null)),
-        (json!("4"), json!(0.5)),
+        (json!(0), json!("4")),
+        (json!(null), json!(0.5)),
     ] {
         let details = json!({ "cached_tokens": cached, "cache_write_tokens": written });
         let said = json!({ "prompt_tokens": 10, "completion_tokens": 1, "prompt_tokens_details": details });
-        expect_usage(&said, count(10, 0, 0, 1, 0));
+        expect_usage(&said, None);
+    }
+    for part in ["completion_tokens_details", "prompt_cache_hit_tokens"] {
+        let nonsense = if part.ends_with("details") { json!({ "reasoning_tokens": "4" }) } else { json!(-4) };
+        expect_usage(&json!({ "prompt_tokens": 10, "completion_tokens": 1, part: nonsense }), None);
     }
 }
 
